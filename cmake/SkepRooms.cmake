@@ -1,0 +1,79 @@
+# A room is a folder of src/, one static library skep_<room>, one test program test_<room>.
+# It may include only the rooms it names in DEPS (and, through them, theirs): check_layers.cmake
+# refuses any other include at build time.
+
+add_library(skep_options INTERFACE)
+target_compile_options(skep_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wcast-qual
+  -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough -Wextra-semi
+  -Wno-gnu-statement-expression-from-macro-expansion
+  -Werror=switch -Werror=return-type -Werror=unused-result
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-c99-designator -Wno-missing-designated-field-initializers
+    -Wno-gnu-label-as-value -Wno-gnu-statement-expression -Wno-unknown-warning-option>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>)
+if(SKEP_WERROR)
+  target_compile_options(skep_options INTERFACE -Werror)
+endif()
+if(SKEP_SANITIZE)
+  target_compile_options(skep_options INTERFACE -fsanitize=address,undefined
+    -fno-sanitize=vptr -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(skep_options INTERFACE -fsanitize=address,undefined)
+endif()
+if(SKEP_TSAN)
+  target_compile_options(skep_options INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(skep_options INTERFACE -fsanitize=thread)
+endif()
+if(SKEP_FUZZ)
+  target_compile_options(skep_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+target_include_directories(skep_options INTERFACE ${PROJECT_SOURCE_DIR}/src
+                           ${PROJECT_SOURCE_DIR}/include)
+
+# skep_room(<name> [BELOW] [DEPS room...] [LIBS target...])
+#   BELOW  the room lies below the seam: compiled without exceptions and RTTI.
+function(skep_room name)
+  cmake_parse_arguments(R "BELOW" "" "DEPS;LIBS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  if(NOT sources)  # a room of headers only
+    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
+    file(GENERATE OUTPUT ${sources} CONTENT "")
+  endif()
+  add_library(skep_${name} STATIC ${sources})
+  target_link_libraries(skep_${name} PUBLIC skep_options ${R_LIBS})
+  foreach(dep ${R_DEPS})
+    target_link_libraries(skep_${name} PUBLIC skep_${dep})
+  endforeach()
+  if(R_BELOW)
+    target_compile_options(skep_${name} PRIVATE -fno-exceptions -fno-rtti)
+  endif()
+  if(SKEP_PCH)
+    target_precompile_headers(skep_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src/base/pch.hpp)
+  endif()
+  set_property(GLOBAL APPEND PROPERTY SKEP_ROOMS ${name})
+  set_property(GLOBAL PROPERTY SKEP_ROOM_DEPS_${name} "${R_DEPS}")
+  add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/layers.stamp
+    COMMAND ${CMAKE_COMMAND} -DROOM=${name} "-DDEPS=${R_DEPS}" -DDIR=${CMAKE_CURRENT_SOURCE_DIR}
+            -DSTAMP=${CMAKE_CURRENT_BINARY_DIR}/layers.stamp -DSRC=${PROJECT_SOURCE_DIR}/src
+            -P ${PROJECT_SOURCE_DIR}/cmake/check_layers.cmake
+    DEPENDS ${sources} ${PROJECT_SOURCE_DIR}/cmake/check_layers.cmake VERBATIM)
+  add_custom_target(layers_${name} DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/layers.stamp)
+  add_dependencies(skep_${name} layers_${name})
+endfunction()
+
+# skep_room_tests(<name> [LIBS target...]): test_<name> from this folder's *_test.cpp
+function(skep_room_tests name)
+  cmake_parse_arguments(T "" "" "LIBS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${name} ${sources})
+  target_link_libraries(test_${name} PRIVATE skep_${name} ${T_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(test_${name} PRIVATE
+    SKEP_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden" SKEP_TEST_DIR="${PROJECT_SOURCE_DIR}/tests"
+    SKEP_BUILD_DIR="${CMAKE_BINARY_DIR}")
+  target_compile_options(test_${name} PRIVATE -Wno-sign-conversion -Wno-conversion)
+  gtest_discover_tests(test_${name} TEST_PREFIX ${name}/ DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+endfunction()

@@ -1,0 +1,58 @@
+// From a verified program to the program that runs, as `dump xlated` shows it: context accesses rewritten
+// to the kernel's real structures, division guards, dead code removed, map operations inlined or bound to
+// their map's own function (kernel: convert_ctx_accesses(), do_misc_fixups(), opt_*_dead_code()).
+#pragma once
+#include <string_view>
+#include <vector>
+
+#include "isa/insn.hpp"
+#include "verifier/verify.hpp"
+
+namespace skep::fixup {
+
+/// Functions that only rewritten code calls; their ids lie above every enum bpf_func_id, and they are
+/// shown by their kernel names. Implemented in helpers/internal.cpp.
+enum InternalFn : s32 {
+  fn_internal_base = 0x10000,
+  fn_htab_map_lookup_elem,        ///< __htab_map_lookup_elem: element pointer, value at +48+round_up(key,8)
+  fn_htab_map_update_elem,
+  fn_htab_map_delete_elem,
+  fn_array_map_update_elem,
+  fn_array_map_delete_elem,
+  fn_percpu_array_map_update_elem,
+  fn_htab_percpu_map_update_elem,
+  fn_htab_percpu_map_lookup_elem,
+  fn_internal_end,
+};
+[[nodiscard]] std::string_view internal_fn_name(s32 id);  ///< "__htab_map_lookup_elem", ...; empty if unknown
+
+/// What runs. Only translate() makes one; vm::prepare and jit::compile take nothing else.
+/// In `insns`: ld_imm64 src=1/2 hold an index into `maps` (and an offset) in imm (and the next imm);
+/// calls with src=0 hold a helper id or an InternalFn; src=1 calls are relative; all else is plain RFC 9669
+/// plus the kernel's internal forms (tail call 0xf0, mov off=-1 per-CPU address).
+class Translated {
+ public:
+  [[nodiscard]] const std::vector<isa::Insn>& insns() const { return insns_; }
+  [[nodiscard]] const std::vector<verifier::Subprog>& subprogs() const { return subprogs_; }
+  [[nodiscard]] const std::vector<const maps::MapFacts*>& maps() const { return maps_; }
+  /// For each of insns(): the instruction of the original program it comes from.
+  [[nodiscard]] const std::vector<u32>& origin() const { return origin_; }
+  [[nodiscard]] const std::vector<verifier::LineInfo>& line_info() const { return line_info_; }
+  [[nodiscard]] const std::vector<verifier::FuncInfo>& func_info() const { return func_info_; }
+  [[nodiscard]] ProgType type() const { return type_; }
+
+ private:
+  friend class Translator;  // inside the room
+  Translated() = default;
+  std::vector<isa::Insn> insns_;
+  std::vector<verifier::Subprog> subprogs_;
+  std::vector<const maps::MapFacts*> maps_;
+  std::vector<u32> origin_;
+  std::vector<verifier::LineInfo> line_info_;
+  std::vector<verifier::FuncInfo> func_info_;
+  ProgType type_{};
+};
+
+[[nodiscard]] Translated translate(const verifier::Verified& verified);
+
+}  // namespace skep::fixup

@@ -1,0 +1,52 @@
+// What a running program can reach besides its context: one RunContext a worker thread, passed to every
+// helper as its sixth argument. Interpreter, JIT and helpers agree on this file and nothing else.
+#pragma once
+#include <string_view>
+
+#include "base/types.hpp"
+
+namespace skep {
+
+struct RunContext;
+
+/// A helper as called from a program: R1..R5 and the run context; the result goes to R0.
+using HelperFn = u64 (*)(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, RunContext* run);
+
+/// A program ready to run: `run(self, ctx, rc)` interprets or is machine code. Plain values so that a hook
+/// can call it without knowing what made it; whoever owns `self` outlives every caller (RCU, references).
+struct Entry {
+  u64 (*run)(const void* self, void* ctx, RunContext* rc) = nullptr;
+  const void* self = nullptr;
+  u64 operator()(void* ctx, RunContext* rc) const { return run(self, ctx, rc); }
+};
+
+/// Where bpf_trace_printk's text goes. Called from worker threads.
+class TraceSink {
+ public:
+  virtual void trace_printk(std::string_view text, const RunContext& run) noexcept = 0;
+
+ protected:
+  ~TraceSink() = default;
+};
+
+/// What bpf_redirect() and bpf_redirect_map() leave for the hook (kernel: struct bpf_redirect_info).
+struct RedirectInfo {
+  u32 ifindex = 0;
+  u32 flags = 0;
+  void* map = nullptr;    ///< maps::Map*, for redirect_map
+  u32 map_index = 0;
+};
+
+struct RunContext {
+  /// Address of this CPU's copy of a per-CPU object = address in CPU 0's copy + percpu_offset
+  /// (maps/percpu.hpp). First member: machine code reads it at offset 0.
+  u64 percpu_offset = 0;
+  u32 cpu = 0;            ///< bpf_get_smp_processor_id(): the worker's index, below possible_cpus
+  u32 tail_calls = 0;     ///< of the current top-level run
+  u64 prandom_state = 0x9e3779b97f4a7c15;
+  TraceSink* trace = nullptr;
+  RedirectInfo redirect{};
+  void* ctx = nullptr;    ///< the context of the current run (xdp_buff, ...)
+};
+
+}  // namespace skep

@@ -1,0 +1,33 @@
+#include "kernel/kernel.hpp"
+
+namespace skep {
+
+Kernel::~Kernel() = default;
+
+Handle& Handle::operator=(Handle&& other) noexcept {
+  if (this != &other) {
+    reset();
+    kernel_ = std::exchange(other.kernel_, nullptr);
+    fd_ = std::exchange(other.fd_, -1);
+    kind_ = other.kind_;
+  }
+  return *this;
+}
+
+void Handle::reset() {
+  if (kernel_ != nullptr && fd_ >= 0) kernel_->close(kind_, fd_);
+  kernel_ = nullptr;
+  fd_ = -1;
+}
+
+std::string_view object_kind_name(ObjectKind kind) {
+  switch (kind) {
+    case ObjectKind::prog: return "prog";
+    case ObjectKind::map: return "map";
+    case ObjectKind::btf: return "btf";
+    case ObjectKind::link: return "link";
+  }
+  return {};
+}
+
+}  // namespace skep

@@ -1,0 +1,40 @@
+// What the verifier and the fixups may know of a map: values, no behaviour.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "base/bytes.hpp"
+#include "kernel/uapi.hpp"
+
+namespace skep::maps {
+
+struct MapFacts {
+  u32 id = 0;
+  MapType type = MapType::unspec;
+  u32 key_size = 0;
+  u32 value_size = 0;
+  u32 max_entries = 0;
+  u32 flags = 0;
+  u64 map_extra = 0;
+  std::string name;
+  bool frozen = false;
+  bool has_btf = false;
+  /// Address of the Map object and, for arrays, of its first value: what ld_imm64 loads at run time.
+  u64 map_address = 0;
+  u64 values_address = 0;
+  /// The contents of a frozen array that programs may only read: loads of it are known scalars.
+  ByteView rodata{};
+  /// Offsets of special fields in the value, from the map's BTF; -1: none.
+  s32 spin_lock_off = -1;
+  s32 timer_off = -1;
+  /// The template of an array_of_maps or hash_of_maps.
+  const MapFacts* inner = nullptr;
+};
+
+/// Kernel's struct bpf_array: the values stand this many bytes after the map's address, which is what
+/// inlined lookups (`r1 += 312`) rely on. ArrayMap and PerCpuArrayMap keep it.
+inline constexpr u32 array_values_offset = 312;
+/// Kernel's struct htab_elem: header before the key; the value stands at 48 + round_up(key_size, 8).
+inline constexpr u32 hash_elem_header = 48;
+
+}  // namespace skep::maps

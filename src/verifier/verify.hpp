@@ -1,0 +1,121 @@
+// The verifier: a pure function from a program and facts about its surroundings to Verified or Rejection.
+// The rules, messages and errnos are Linux 6.18's (kernel/bpf/verifier.c, bpf_check()). It opens no file,
+// asks no clock and keeps nothing between calls.
+#pragma once
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "btf/btf.hpp"
+#include "helpers/contract.hpp"
+#include "isa/insn.hpp"
+#include "kernel/uapi.hpp"
+#include "maps/facts.hpp"
+
+namespace skep::verifier {
+
+/// A descriptor that stands in an instruction, and the map behind it.
+struct MapBinding {
+  int fd = -1;
+  const maps::MapFacts* facts = nullptr;
+};
+
+struct FuncInfo { u32 insn_off = 0; u32 type_id = 0; };
+struct LineInfo { u32 insn_off = 0; u32 file_name_off = 0; u32 line_off = 0; u32 line_col = 0; };
+
+/// The helper `id` as programs of this type may call it, or nullptr (unknown, or not allowed to the type).
+using HelperLookup = const helpers::Contract* (*)(ProgType type, AttachType attach, u32 id);
+/// The UAPI name of helper `id` ("bpf_map_lookup_elem"), known whether or not implemented; "unknown" if none.
+using HelperName = std::string_view (*)(u32 id);
+
+struct Input {
+  ProgType type = ProgType::unspec;
+  AttachType expected_attach_type{};
+  u32 prog_flags = 0;
+  bool gpl_compatible = false;
+  std::span<const isa::Insn> insns;
+  std::span<const MapBinding> maps;
+  std::span<const int> fd_array;
+  const btf::Btf* btf = nullptr;
+  std::span<const FuncInfo> func_info;
+  std::span<const LineInfo> line_info;
+  HelperLookup helper = nullptr;
+  HelperName helper_name = nullptr;
+};
+
+struct LogOptions {
+  u32 level = 0;
+  u32 size = 0;
+};
+struct LogOutput {
+  std::string text;   ///< what the caller's buffer would hold (rotating or fixed), without the NUL
+  u32 true_size = 0;  ///< NUL included
+  bool overflow = false;  ///< the load's result is ENOSPC
+};
+
+/// Why a program was refused. `code` is the errno of BPF_PROG_LOAD.
+struct Rejection {
+  int code = 0;
+  std::string message;     ///< the last message line
+  u32 insn = 0;            ///< where the walk stood
+  LogOutput log;
+  u32 processed_insns = 0;
+};
+
+/// What the walk learnt of each instruction; the fixups need it (kernel: struct bpf_insn_aux_data).
+struct InsnFacts {
+  bool seen = false;
+  bool nospec = false;
+  u8 pointer_kind = 0;        ///< PtrKind of the base register of a load, store
+  s32 map_index = -1;         ///< into Verified::used_maps: of ld_imm64, or of R1 of a map helper call
+  u32 map_off = 0;            ///< ld_imm64 src=2: offset into the value
+  bool call_map_known = true; ///< R1 of the helper call was the same map on every path
+  s64 constant_key = -1;      ///< key of an array lookup, when it is the same constant on every path
+  bool zext_dst = false;
+  u32 ctx_field_size = 0;     ///< narrow context loads (convert_ctx_access)
+  bool needs_zero_check = true;  ///< a division whose divisor may be 0
+  bool fastcall_pattern = false;
+  u8 fastcall_spills = 0;
+  u32 loop_inline_flags = 0;
+};
+enum class PtrKind : u8 { none, ctx, packet, stack, map_value, mem, btf_id, sock };
+
+struct Subprog {
+  u32 start = 0;              ///< first instruction
+  u32 stack_depth = 0;        ///< bytes, rounded up to 8
+  bool is_global = false;
+  bool has_tail_call = false;
+  bool is_callback = false;
+  std::string name;
+};
+
+/// A program that passed. Only verify() makes one; fixup::translate takes nothing else.
+class Verified {
+ public:
+  [[nodiscard]] const Input& input() const { return input_; }
+  [[nodiscard]] const std::vector<isa::Insn>& insns() const { return insns_; }
+  [[nodiscard]] const std::vector<InsnFacts>& facts() const { return facts_; }
+  [[nodiscard]] const std::vector<Subprog>& subprogs() const { return subprogs_; }
+  [[nodiscard]] const std::vector<const maps::MapFacts*>& used_maps() const { return used_maps_; }
+  [[nodiscard]] u32 processed_insns() const { return processed_; }
+  [[nodiscard]] const LogOutput& log() const { return log_; }
+
+ private:
+  friend class Builder;  // inside the room
+  Verified() = default;
+  Input input_;
+  std::vector<isa::Insn> insns_;  ///< as submitted, map descriptors still in place
+  std::vector<InsnFacts> facts_;
+  std::vector<Subprog> subprogs_;
+  std::vector<const maps::MapFacts*> used_maps_;
+  LogOutput log_;
+  u32 processed_ = 0;
+};
+
+/// Verifies. `input` and all it points to must outlive the Verified. Never throws, never hangs: at most
+/// 1,000,000 processed instructions.
+[[nodiscard]] std::expected<Verified, Rejection> verify(const Input& input, const LogOptions& log = {});
+
+}  // namespace skep::verifier
