@@ -22,8 +22,16 @@ struct MapBinding {
   const maps::MapFacts* facts = nullptr;
 };
 
-struct FuncInfo { u32 insn_off = 0; u32 type_id = 0; };
-struct LineInfo { u32 insn_off = 0; u32 file_name_off = 0; u32 line_off = 0; u32 line_col = 0; };
+struct FuncInfo {
+  u32 insn_off = 0;
+  u32 type_id = 0;
+};
+struct LineInfo {
+  u32 insn_off = 0;
+  u32 file_name_off = 0;
+  u32 line_off = 0;
+  u32 line_col = 0;
+};
 
 /// The helper `id` as programs of this type may call it, or nullptr (unknown, or not allowed to the type).
 using HelperLookup = const helpers::Contract* (*)(ProgType type, AttachType attach, u32 id);
@@ -50,16 +58,16 @@ struct LogOptions {
   u32 size = 0;
 };
 struct LogOutput {
-  std::string text;   ///< what the caller's buffer would hold (rotating or fixed), without the NUL
-  u32 true_size = 0;  ///< NUL included
+  std::string text;       ///< what the caller's buffer would hold (rotating or fixed), without the NUL
+  u32 true_size = 0;      ///< NUL included
   bool overflow = false;  ///< the load's result is ENOSPC
 };
 
 /// Why a program was refused. `code` is the errno of BPF_PROG_LOAD.
 struct Rejection {
   int code = 0;
-  std::string message;     ///< the last message line
-  u32 insn = 0;            ///< where the walk stood
+  std::string message;  ///< the last message line
+  u32 insn = 0;         ///< where the walk stood
   LogOutput log;
   u32 processed_insns = 0;
 };
@@ -68,13 +76,13 @@ struct Rejection {
 struct InsnFacts {
   bool seen = false;
   bool nospec = false;
-  u8 pointer_kind = 0;        ///< PtrKind of the base register of a load, store
-  s32 map_index = -1;         ///< into Verified::used_maps: of ld_imm64, or of R1 of a map helper call
-  u32 map_off = 0;            ///< ld_imm64 src=2: offset into the value
-  bool call_map_known = true; ///< R1 of the helper call was the same map on every path
-  s64 constant_key = -1;      ///< key of an array lookup, when it is the same constant on every path
+  u8 pointer_kind = 0;         ///< PtrKind of the base register of a load, store
+  s32 map_index = -1;          ///< into Verified::used_maps: of ld_imm64, or of R1 of a map helper call
+  u32 map_off = 0;             ///< ld_imm64 src=2: offset into the value
+  bool call_map_known = true;  ///< R1 of the helper call was the same map on every path
+  s64 constant_key = -1;       ///< key of an array lookup, when it is the same constant on every path
   bool zext_dst = false;
-  u32 ctx_field_size = 0;     ///< narrow context loads (convert_ctx_access)
+  u32 ctx_field_size = 0;        ///< narrow context loads (convert_ctx_access)
   bool needs_zero_check = true;  ///< a division whose divisor may be 0
   bool fastcall_pattern = false;
   u8 fastcall_spills = 0;
@@ -83,8 +91,8 @@ struct InsnFacts {
 enum class PtrKind : u8 { none, ctx, packet, stack, map_value, mem, btf_id, sock };
 
 struct Subprog {
-  u32 start = 0;              ///< first instruction
-  u32 stack_depth = 0;        ///< bytes, rounded up to 8
+  u32 start = 0;        ///< first instruction
+  u32 stack_depth = 0;  ///< bytes, rounded up to 8
   bool is_global = false;
   bool has_tail_call = false;
   bool is_callback = false;
