@@ -1,0 +1,32 @@
+// Functions that no program names: only rewritten code calls them, where the kernel's fixups put a map's own
+// operation in place of a helper (do_misc_fixups()). Their ids lie above every enum bpf_func_id; they are
+// shown by their kernel names. helpers::function() gives the code.
+#pragma once
+#include <string_view>
+
+#include "base/types.hpp"
+
+namespace skep::helpers {
+
+enum InternalFn : s32 {
+  fn_internal_base = 0x10000,
+  fn_htab_map_lookup_elem,  ///< __htab_map_lookup_elem: the element, its value at +48+round_up(key_size, 8)
+  fn_htab_map_update_elem,
+  fn_htab_map_delete_elem,
+  fn_array_map_update_elem,  ///< arrays and per-CPU arrays
+  fn_array_map_delete_elem,
+  fn_percpu_array_map_lookup_elem,
+  fn_htab_percpu_map_lookup_elem,
+  fn_htab_percpu_map_update_elem,
+  fn_htab_lru_map_lookup_elem,
+  fn_htab_lru_map_update_elem,
+  fn_htab_lru_map_delete_elem,
+  fn_htab_lru_percpu_map_lookup_elem,
+  fn_htab_lru_percpu_map_update_elem,
+  fn_internal_end,
+};
+
+/// "__htab_map_lookup_elem", ...; empty if `id` is none.
+[[nodiscard]] std::string_view internal_fn_name(s32 id);
+
+}  // namespace skep::helpers

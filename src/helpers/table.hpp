@@ -1,0 +1,35 @@
+// The helpers: what the verifier demands of each, which program types may call it, and its code.
+// One file a family; a row is {contract, function}. table.cpp lists the families.
+#pragma once
+#include <string_view>
+
+#include "helpers/contract.hpp"
+#include "helpers/internal.hpp"
+#include "helpers/run_context.hpp"
+#include "kernel/uapi.hpp"
+
+namespace skep::helpers {
+
+/// The contract of helper `id` if programs of this type may call it and skep has it, else nullptr.
+/// Fits verifier::Input::helper.
+[[nodiscard]] const Contract* lookup(ProgType type, AttachType attach, u32 id);
+
+/// Whether Linux 6.18 lets programs of this type call helper `id`, whether or not skep has it.
+[[nodiscard]] bool allowed(ProgType type, u32 id);
+
+/// "bpf_map_lookup_elem" for every helper of Linux 6.18; "unknown" for other numbers, as the verifier says.
+/// Fits verifier::Input::helper_name.
+[[nodiscard]] std::string_view name(u32 id);
+/// One above the greatest helper id (__BPF_FUNC_MAX_ID).
+inline constexpr u32 max_id = 212;
+
+/// The code of a helper or InternalFn; nullptr if there is none. Fits vm::LinkTable::helper.
+[[nodiscard]] HelperFn function(s32 id);
+
+/// Where `dump xlated` and the symbol table place a function: its address minus __bpf_call_base. Stable,
+/// negative, distinct for each id; 0 for an id that is neither a helper nor an InternalFn.
+[[nodiscard]] s32 symbol_offset(s32 id);
+/// The id that symbol_offset() gives this number for; 0: none.
+[[nodiscard]] s32 id_of_symbol_offset(s32 offset);
+
+}  // namespace skep::helpers

@@ -1,0 +1,104 @@
+// A map: what programs and bpf(2) do with it. Programs call lookup/update/remove (no exceptions, no blocking;
+// lookups take no lock) under an rcu::Reader; user-side operations have bpf(2)'s rules about lengths, flags,
+// access and freezing. One file a type; registry.cpp lists them.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+#include "kernel/kernel.hpp"
+#include "maps/facts.hpp"
+#include "maps/percpu.hpp"
+
+namespace skep::maps {
+
+class Map;
+/// Shared by handles, pins and the programs that use the map; the map goes with the last one.
+using MapRef = std::shared_ptr<Map>;
+
+/// What creating a map needs besides its spec.
+struct Environment {
+  PercpuArea* percpu = nullptr;  ///< outlives every map
+};
+
+class Map {
+ public:
+  Map(const Map&) = delete;
+  Map& operator=(const Map&) = delete;
+  virtual ~Map();
+
+  [[nodiscard]] const MapFacts& facts() const { return facts_; }
+  /// For the runtime, before anybody else sees the map: its id, what its BTF says.
+  [[nodiscard]] MapFacts& mutable_facts() { return facts_; }
+
+  // From programs. `key` and `value` hold key_size and value_size bytes; `cpu` is RunContext::cpu.
+
+  /// The value of `key` (of this CPU, in per-CPU maps), or nullptr. Valid until the reader is quiescent.
+  virtual std::byte* lookup(const std::byte* key, u32 cpu) noexcept = 0;
+  /// 0 or a negative errno.
+  virtual int update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept = 0;
+  virtual int remove(const std::byte* key) noexcept = 0;
+
+  // From bpf(2). Errors carry the errno the kernel gives and say what was wrong.
+
+  /// Bytes of a value as bpf(2) moves it: per-CPU maps possible CPUs x round_up(value_size, 8).
+  [[nodiscard]] virtual u32 user_value_size() const { return facts_.value_size; }
+  Result<void> user_lookup(ByteView key, MutBytes value, u64 flags);
+  Result<void> user_update(ByteView key, ByteView value, u64 flags);
+  Result<void> user_delete(ByteView key);
+  /// An empty key asks for the first one.
+  Result<void> user_next_key(ByteView key, MutBytes next);
+  Result<void> user_take(ByteView key, MutBytes value, u64 flags);
+  /// As Kernel::map_lookup_batch and its siblings.
+  Result<BatchResult> user_lookup_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys, MutBytes values,
+                                        u32 max_count, u64 elem_flags, bool and_delete);
+  Result<u32> user_update_batch(ByteView keys, ByteView values, u32 count, u64 elem_flags);
+  Result<u32> user_delete_batch(ByteView keys, u32 count);
+  Result<void> freeze();
+  /// The memory of an mmapable map: EINVAL for others, EPERM where its flags forbid it.
+  virtual Result<MapMemory> memory();
+
+  /// Bytes charged for the map, by the kernel's formulas (ops->map_mem_usage).
+  [[nodiscard]] virtual u64 memlock() const = 0;
+
+ protected:
+  explicit Map(const MapSpec& spec);
+
+  enum class Batch : u8 { lookup = 1, lookup_and_delete = 2, update = 4, remove = 8 };
+
+  // What a type does for the user side; lengths, access and BPF_F_LOCK are checked before.
+  // All return 0 or a negative errno. `key` is nullptr in next_key for the first one.
+  virtual int copy_out(const std::byte* key, std::byte* value) noexcept = 0;
+  virtual int copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept = 0;
+  virtual int next_key(const std::byte* key, std::byte* next) noexcept = 0;
+  virtual int take(const std::byte* key, std::byte* value) noexcept;
+  [[nodiscard]] virtual bool has_batch(Batch) const { return false; }
+  /// The walk of a lookup batch. The default goes by next_key(), its position is the last key.
+  virtual Result<BatchResult> walk_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys, MutBytes values,
+                                         u32 max_count, bool and_delete);
+  /// Called once, before the map counts as frozen.
+  virtual Result<void> on_freeze() { return {}; }
+
+  MapFacts facts_;
+
+ private:
+  [[nodiscard]] bool may_read() const;
+  [[nodiscard]] bool may_write() const;
+  [[nodiscard]] Result<void> check_lock_flag(u64 flags) const;
+  [[nodiscard]] std::unexpected<Error> failed(int negative_errno, std::string_view operation) const;
+
+  std::mutex freeze_mutex_;
+  std::atomic<bool> frozen_{false};
+};
+
+/// BPF_MAP_CREATE: checks the spec by its type's rules and makes the map, without an id. EINVAL for numbers
+/// that are no map type; ENOTSUPP's neighbour EINVAL, with the type's name, for those skep does not have.
+[[nodiscard]] Result<MapRef> create(const MapSpec& spec, const Environment& environment);
+
+/// The map types that create() knows, for listings and tests.
+[[nodiscard]] std::span<const MapType> supported_types();
+
+}  // namespace skep::maps
