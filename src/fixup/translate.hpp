@@ -5,26 +5,16 @@
 #include <string_view>
 #include <vector>
 
+#include "helpers/internal.hpp"
 #include "isa/insn.hpp"
 #include "verifier/verify.hpp"
 
 namespace skep::fixup {
 
-/// Functions that only rewritten code calls; their ids lie above every enum bpf_func_id, and they are
-/// shown by their kernel names. Implemented in helpers/internal.cpp.
-enum InternalFn : s32 {
-  fn_internal_base = 0x10000,
-  fn_htab_map_lookup_elem,        ///< __htab_map_lookup_elem: element pointer, value at +48+round_up(key,8)
-  fn_htab_map_update_elem,
-  fn_htab_map_delete_elem,
-  fn_array_map_update_elem,
-  fn_array_map_delete_elem,
-  fn_percpu_array_map_update_elem,
-  fn_htab_percpu_map_update_elem,
-  fn_htab_percpu_map_lookup_elem,
-  fn_internal_end,
-};
-[[nodiscard]] std::string_view internal_fn_name(s32 id);  ///< "__htab_map_lookup_elem", ...; empty if unknown
+// Functions that only rewritten code calls (fn_htab_map_lookup_elem, ...).
+using helpers::internal_fn_name;
+using helpers::InternalFn;
+using enum helpers::InternalFn;
 
 /// What runs. Only translate() makes one; vm::prepare and jit::compile take nothing else.
 /// In `insns`: ld_imm64 src=1/2 hold an index into `maps` (and an offset) in imm (and the next imm);
