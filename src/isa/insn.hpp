@@ -31,7 +31,7 @@ inline constexpr u8 ADD = 0x00, SUB = 0x10, MUL = 0x20, DIV = 0x30, OR = 0x40, A
 // jumps
 inline constexpr u8 JA = 0x00, JEQ = 0x10, JGT = 0x20, JGE = 0x30, JSET = 0x40, JNE = 0x50, JSGT = 0x60,
                     JSGE = 0x70, CALL = 0x80, EXIT = 0x90, JLT = 0xa0, JLE = 0xb0, JSLT = 0xc0, JSLE = 0xd0,
-                    JCOND = 0xe0;
+                    JCOND = 0xe0, TAIL_CALL = 0xf0;  // the last only after the fixups
 // atomic operations (imm)
 inline constexpr s32 FETCH = 0x01, XCHG = 0xe1, CMPXCHG = 0xf1, LOAD_ACQ = 0x100, STORE_REL = 0x110;
 }  // namespace op
@@ -44,10 +44,14 @@ inline constexpr bool is_reg_source(u8 code) { return (code & 0x08) != 0; }
 /// 1, 2, 4 or 8 for the size field of a load or store.
 inline constexpr u32 bytes_of_size(u8 code) {
   switch (size_of(code)) {
-    case op::B: return 1;
-    case op::H: return 2;
-    case op::W: return 4;
-    default: return 8;
+    case op::B:
+      return 1;
+    case op::H:
+      return 2;
+    case op::W:
+      return 4;
+    default:
+      return 8;
   }
 }
 /// ld_imm64 takes two slots.
