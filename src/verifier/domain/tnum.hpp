@@ -107,6 +107,19 @@ constexpr bool tnum_overlap(Tnum a, Tnum b) { return ((a.value ^ b.value) & ~a.m
 /// Every number of `b` is in `a`.
 constexpr bool tnum_in(Tnum a, Tnum b) { return (b.mask & ~a.mask) == 0 && (b.value & ~a.mask) == a.value; }
 
+/// The smallest number of `t` above `v`; the largest number of `t` if there is none.
+constexpr u64 tnum_step(Tnum t, u64 v) {
+  const u64 most = t.value | t.mask;
+  if (v >= most) return most;
+  if (v < t.value) return t.value;
+  // Count up in the unknown bits alone: known bits are filled with ones so that carries run through them, as
+  // are the bits below the highest known bit in which v is ahead.
+  const u64 distance = v - t.value;
+  const int ahead = 64 - std::countl_zero(distance & ~t.mask);
+  const u64 below = ahead == 64 ? ~u64{0} : (u64{1} << ahead) - 1;
+  return t.value | (((distance | below | ~t.mask) + 1) & t.mask);
+}
+
 /// The low `bytes` (1..8) bytes, zero-extended.
 constexpr Tnum tnum_cast(Tnum a, u32 bytes) {
   const u64 keep = bytes >= 8 ? ~u64{0} : (u64{1} << (bytes * 8)) - 1;
