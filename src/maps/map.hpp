@@ -77,8 +77,8 @@ class Map {
   virtual int take(const std::byte* key, std::byte* value) noexcept;
   [[nodiscard]] virtual bool has_batch(Batch) const { return false; }
   /// The walk of a lookup batch. The default goes by next_key(), its position is the last key.
-  virtual Result<BatchResult> walk_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys, MutBytes values,
-                                         u32 max_count, bool and_delete);
+  virtual Result<BatchResult> walk_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys,
+                                         MutBytes values, u32 max_count, bool and_delete);
   /// Called once, before the map counts as frozen.
   virtual Result<void> on_freeze() { return {}; }
 

@@ -2,7 +2,9 @@
 // for CPU 0 stands at A + n * stride() for CPU n, for every allocation of the same PercpuArea: rewritten code
 // (`mov off=-1`, the kernel's BPF_ADDR_PERCPU) adds RunContext::percpu_offset to CPU 0's address and is done.
 #pragma once
+#include <cerrno>
 #include <map>
+#include <memory>
 #include <mutex>
 
 #include "base/fd.hpp"
@@ -30,7 +32,8 @@ class PercpuArea {
   static constexpr u64 default_stride = u64{4} << 30;
 
  private:
-  PercpuArea(Mapping mapping, u32 cpus, u64 stride) : mapping_(std::move(mapping)), cpus_(cpus), stride_(stride) {}
+  PercpuArea(Mapping mapping, u32 cpus, u64 stride)
+      : mapping_(std::move(mapping)), cpus_(cpus), stride_(stride) {}
   Result<void> commit(u64 end);
 
   Mapping mapping_;

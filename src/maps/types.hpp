@@ -1,0 +1,39 @@
+// One row a map type: what registry.cpp collects. A type's file defines its row; nothing else of it is seen.
+#pragma once
+#include "maps/map.hpp"
+
+namespace skep::maps {
+
+struct MapTypeRow {
+  MapType type = MapType::unspec;
+  /// ops->map_alloc_check(): sizes, entries and flags of this type.
+  Result<void> (*check)(const MapSpec& spec) = nullptr;
+  Result<MapRef> (*make)(const MapSpec& spec, const Environment& environment) = nullptr;
+  /// ops->map_check_btf() beyond the sizes: whether the type takes BTF, and of a void key (array of one
+  /// DATASEC).
+  enum class Btf : u8 { no, any, array } btf = Btf::no;
+};
+
+extern const MapTypeRow array_row;
+extern const MapTypeRow percpu_array_row;
+extern const MapTypeRow hash_row;
+extern const MapTypeRow percpu_hash_row;
+
+/// The row of a type, or nullptr.
+[[nodiscard]] const MapTypeRow* find_row(MapType type);
+
+/// access flags that may stand together (bpf_map_flags_access_ok()).
+[[nodiscard]] constexpr bool access_flags_ok(u32 flags) {
+  return (flags & (uapi::F_RDONLY_PROG | uapi::F_WRONLY_PROG)) != (uapi::F_RDONLY_PROG | uapi::F_WRONLY_PROG);
+}
+/// BPF_F_ACCESS_MASK
+inline constexpr u32 access_mask =
+    uapi::F_RDONLY | uapi::F_WRONLY | uapi::F_RDONLY_PROG | uapi::F_WRONLY_PROG;
+/// Greatest per-CPU value (PCPU_MIN_UNIT_SIZE) and greatest kmalloc (KMALLOC_MAX_SIZE).
+inline constexpr u32 percpu_value_max = 32768;
+inline constexpr u64 kmalloc_max = u64{4} << 20;
+/// Kernel's struct bpf_array and struct bpf_htab, which memlock counts.
+inline constexpr u64 sizeof_bpf_array = 312;
+inline constexpr u64 sizeof_bpf_htab = 896;
+
+}  // namespace skep::maps
