@@ -339,6 +339,9 @@ class Kernel {
   virtual Result<Handle> link_create(const LinkSpec& spec) = 0;
   virtual Result<void> link_update(int link, const LinkUpdate& update) = 0;
   virtual Result<void> link_detach(int link) = 0;
+  // Interfaces are those of the calling thread's network namespace: a daemon calls these on a thread that has
+  // joined its client's (so do whatever opens sockets on the calling thread).
+  /// The error's `what` is the kernel's extended-ack text ("XDP program already attached") or empty.
   virtual Result<void> xdp_attach(const XdpAttach& attach) = 0;
   virtual Result<std::vector<XdpAttachment>> xdp_query() = 0;
   virtual Result<std::vector<TcAttachment>> tc_query() = 0;

@@ -34,7 +34,7 @@ class PinDirectory {
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
   /// The real path for `path`: "/sys/fs/bpf/x" and "DIRECTORY/x" both mean DIRECTORY/x. Everything else,
-  /// "..", and a parent that a symbolic link leads out of the directory, is EPERM (bpf(2): not in bpffs).
+  /// "..", is EPERM, which is what bpf(2) gives for pinning outside a bpffs.
   [[nodiscard]] Result<std::string> resolve(const std::string& path) const;
 
   /// BPF_OBJ_PIN: a new file at `path` holding `what.object`. EEXIST if there is a file, ENOENT without the
