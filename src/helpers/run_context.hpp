@@ -33,7 +33,7 @@ class TraceSink {
 struct RedirectInfo {
   u32 ifindex = 0;
   u32 flags = 0;
-  void* map = nullptr;    ///< maps::Map*, for redirect_map
+  void* map = nullptr;  ///< maps::Map*, for redirect_map
   u32 map_index = 0;
 };
 
@@ -41,12 +41,12 @@ struct RunContext {
   /// Address of this CPU's copy of a per-CPU object = address in CPU 0's copy + percpu_offset
   /// (maps/percpu.hpp). First member: machine code reads it at offset 0.
   u64 percpu_offset = 0;
-  u32 cpu = 0;            ///< bpf_get_smp_processor_id(): the worker's index, below possible_cpus
-  u32 tail_calls = 0;     ///< of the current top-level run
+  u32 cpu = 0;         ///< bpf_get_smp_processor_id(): the worker's index, below possible_cpus
+  u32 tail_calls = 0;  ///< of the current top-level run
   u64 prandom_state = 0x9e3779b97f4a7c15;
   TraceSink* trace = nullptr;
   RedirectInfo redirect{};
-  void* ctx = nullptr;    ///< the context of the current run (xdp_buff, ...)
+  void* ctx = nullptr;  ///< the context of the current run (xdp_buff, ...)
 };
 
 }  // namespace skep

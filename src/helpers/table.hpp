@@ -21,7 +21,7 @@ namespace skep::helpers {
 /// Fits verifier::Input::helper_name.
 [[nodiscard]] std::string_view name(u32 id);
 /// One above the greatest helper id (__BPF_FUNC_MAX_ID).
-inline constexpr u32 max_id = 212;
+inline constexpr s32 max_id = 212;
 
 /// The code of a helper or InternalFn; nullptr if there is none. Fits vm::LinkTable::helper.
 [[nodiscard]] HelperFn function(s32 id);

@@ -1,0 +1,59 @@
+// The table of helpers: its families, looked up by id. See table.hpp.
+#include "helpers/table.hpp"
+
+#include <array>
+
+#include "helpers/families.hpp"
+
+namespace skep::helpers {
+namespace {
+
+using Family = std::span<const HelperRow> (*)();
+constexpr std::array<Family, 5> families = {map_family, trace_family, task_family, string_family, xdp_family};
+
+const HelperRow* find(u32 id) {
+  for (const Family family : families)
+    for (const HelperRow& row : family())
+      if (row.contract.id == id) return &row;
+  return nullptr;
+}
+
+/// Symbols stand 16 bytes apart below __bpf_call_base, helpers first, then the internal functions.
+constexpr s32 symbol_top = -0x10000;
+constexpr s32 symbol_step = 16;
+constexpr s32 internal_count = fn_internal_end - fn_internal_base;
+
+}  // namespace
+
+HelperFn internal_function(s32 id);  // internal.cpp
+
+const Contract* lookup(ProgType type, AttachType, u32 id) {
+  if (!allowed(type, id)) return nullptr;
+  const HelperRow* row = find(id);
+  if (row == nullptr || (row->only != ProgType::unspec && row->only != type)) return nullptr;
+  return &row->contract;
+}
+
+HelperFn function(s32 id) {
+  if (id > fn_internal_base) return internal_function(id);
+  if (id <= 0) return nullptr;
+  const HelperRow* row = find(static_cast<u32>(id));
+  return row != nullptr ? row->fn : nullptr;
+}
+
+s32 symbol_offset(s32 id) {
+  if (id > 0 && id < max_id) return symbol_top + id * symbol_step;
+  if (id > fn_internal_base && id < fn_internal_end)
+    return symbol_top + (max_id + id - fn_internal_base) * symbol_step;
+  return 0;
+}
+
+s32 id_of_symbol_offset(s32 offset) {
+  const s32 distance = offset - symbol_top;
+  if (distance <= 0 || distance % symbol_step != 0) return 0;
+  const s32 index = distance / symbol_step;
+  if (index < max_id) return index;
+  return index > max_id && index < max_id + internal_count ? index - max_id + fn_internal_base : 0;
+}
+
+}  // namespace skep::helpers
