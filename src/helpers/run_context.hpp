@@ -20,6 +20,17 @@ struct Entry {
   u64 operator()(void* ctx, RunContext* rc) const { return run(self, ctx, rc); }
 };
 
+/// A subprogram as a value: what ld_imm64 of a function yields, and how helpers such as bpf_loop or
+/// bpf_for_each_map_elem call it back. The same for every engine; lives as long as its program's code.
+///   const auto* callback = reinterpret_cast<const Callback*>(r2);
+///   u64 result = (*callback)(index, r3, 0, 0, 0, run);
+struct Callback {
+  u64 (*call)(const Callback* self, u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, RunContext* run) = nullptr;
+  u64 operator()(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, RunContext* run) const {
+    return call(this, r1, r2, r3, r4, r5, run);
+  }
+};
+
 /// Where bpf_trace_printk's text goes. Called from worker threads.
 class TraceSink {
  public:

@@ -1,6 +1,6 @@
-// The assembler. Statements are compared with the text of each table line, white space removed on both
-// sides; what the table's text cannot say (labels, symbols, ld_imm64's source kinds) is in the short list of
-// spellings of StatementReader::special().
+// The assembler. Statements are compared with the text of each table line, white space counting only
+// between words; what the table's text cannot say (labels, symbols, ld_imm64's source kinds) is in the short
+// list of spellings of StatementReader::special().
 #include "isa/asm.hpp"
 
 #include <fmt/format.h>
@@ -15,6 +15,8 @@
 
 namespace skep::isa {
 namespace {
+
+bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
 /// Reads pieces from the front of a statement without white space.
 class Cursor {
@@ -48,8 +50,7 @@ class Cursor {
   }
   std::string_view name() {
     std::size_t n = 0;
-    while (n < rest_.size() && (std::isalnum(static_cast<unsigned char>(rest_[n])) != 0 || rest_[n] == '_'))
-      ++n;
+    while (n < rest_.size() && is_word(rest_[n])) ++n;
     const std::string_view result = rest_.substr(0, n);
     rest_.remove_prefix(n);
     return result;
@@ -65,10 +66,19 @@ class Cursor {
   std::string_view rest_;
 };
 
-std::string without_space(std::string_view text) {
+/// The statement with white space only where it separates two words, and then as one space.
+std::string packed(std::string_view text) {
   std::string result;
-  for (const char c : text)
-    if (std::isspace(static_cast<unsigned char>(c)) == 0) result += c;
+  bool space = false;
+  for (const char c : text) {
+    if (std::isspace(static_cast<unsigned char>(c)) != 0) {
+      space = true;
+      continue;
+    }
+    if (space && !result.empty() && is_word(result.back()) && is_word(c)) result += ' ';
+    space = false;
+    result += c;
+  }
   return result;
 }
 
@@ -99,7 +109,10 @@ class FormMatcher {
   std::optional<Parsed> match() {
     const std::string_view text = info_.text;
     for (std::size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == ' ') continue;
+      if (text[i] == ' ') {
+        cursor_.word(" ");
+        continue;
+      }
       if (text[i] == '{') {
         if (!field(text[i + 1])) return std::nullopt;
         i += 2;
@@ -191,6 +204,7 @@ class FormMatcher {
   bool wide() {
     if (info_.code != info(Form::LD_IMM64_IMM).code || info_.src.value != 0) return false;
     const auto value = cursor_.number();
+    cursor_.word(" ");
     const bool marked = cursor_.word("ll");
     if (!value || !(marked || opcode_given_)) return false;
     parsed_.insn.imm = static_cast<s32>(*value);
@@ -295,7 +309,6 @@ class SpecialReader {
     if (hex.size() != 16) return std::nullopt;
     std::array<std::byte, 8> bytes{};
     for (std::size_t i = 0; i < 8; ++i) {
-      Cursor cursor(hex);
       const auto value = number("0x" + hex.substr(2 * i, 2));
       if (!value) return std::nullopt;
       bytes[i] = static_cast<std::byte>(*value);
@@ -454,33 +467,34 @@ class Assembler {
   Result<void> statement(std::string_view raw, u32 line) {
     std::string_view text = trimmed(raw);
     if (text.empty()) return {};
-    if (text.ends_with(':') && text.find(' ') == std::string_view::npos) {
-      labels_.push_back({std::string(text.substr(0, text.size() - 1)), static_cast<s64>(insns_.size())});
-      return {};
-    }
-    if (const std::size_t colon = text.find(':');
-        colon != std::string_view::npos && text.find_first_not_of("0123456789") == colon)
+    const std::size_t colon = text.find(':');
+    if (colon != std::string_view::npos && colon > 0 && text.find_first_of(" \t(") > colon) {
+      const std::string_view before = text.substr(0, colon);
+      if (before.find_first_not_of("0123456789") != std::string_view::npos)
+        labels_.push_back({std::string(before), static_cast<s64>(insns_.size())});
       text = trimmed(text.substr(colon + 1));
+      if (text.empty()) return {};
+    }
     std::optional<u8> opcode;
     if (text.size() > 4 && text[0] == '(' && text[3] == ')') {
-      Cursor cursor(text.substr(1, 2));
-      const auto value = Cursor(std::string("0x").append(text.substr(1, 2))).number();
+      const std::string digits = std::string("0x").append(text.substr(1, 2));
+      const auto value = Cursor(digits).number();
       if (!value) return error(line, raw);
       opcode = static_cast<u8>(*value);
       text = trimmed(text.substr(4));
     }
     auto parsed = SpecialReader(text, names_).read();
-    if (!parsed) parsed = by_table(without_space(text), opcode);
+    if (!parsed) parsed = by_table(packed(text), opcode);
     if (!parsed) return error(line, raw);
     if (!parsed->target.empty()) pending_.push_back({insns_.size(), line, parsed->target});
     insns_.push_back(parsed->insn);
     if (parsed->second) insns_.push_back(Insn{.imm = *parsed->second});
     return {};
   }
-  std::optional<Parsed> by_table(std::string_view packed, std::optional<u8> opcode) const {
+  std::optional<Parsed> by_table(std::string_view statement, std::optional<u8> opcode) const {
     for (u32 i = 0; i < form_count; ++i) {
       if (opcode && forms[i].code != *opcode) continue;
-      if (auto parsed = FormMatcher(static_cast<Form>(i), packed, opcode.has_value(), names_).match())
+      if (auto parsed = FormMatcher(static_cast<Form>(i), statement, opcode.has_value(), names_).match())
         return parsed;
     }
     return std::nullopt;

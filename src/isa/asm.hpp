@@ -1,7 +1,8 @@
 // The assembler: the kernel's disassembly syntax back to instructions, with labels. For tests, tools and
 // hand-written programs; it reads what disassemble() prints.
 //
-// One statement a line or between semicolons; "//" starts a comment; "name:" is a label. A leading "12:" (an
+// One statement a line or between semicolons; "//" starts a comment; "name:" is a label,
+// alone or before a statement. A leading "12:" (an
 // instruction number) or "(b7)" (an opcode) as in logs is allowed; the opcode then selects among forms.
 // White space does not matter, numbers are decimal or hexadecimal. Jump targets are "pc+3", "+3", "3" or a
 // label. Besides the disassembler's words:

@@ -8,17 +8,9 @@
 #include "base/result.hpp"
 #include "fixup/translate.hpp"
 #include "helpers/run_context.hpp"
+#include "vm/link.hpp"
 
 namespace skep::vm {
-
-/// Addresses that a program's symbols stand for, given by the runtime; the same for every engine.
-struct LinkTable {
-  std::span<void* const> map_addresses;     ///< Map*, parallel to Translated::maps()
-  std::span<void* const> values_addresses;  ///< first value of an array map, or nullptr
-  HelperFn (*helper)(s32 id) = nullptr;     ///< helper or fixup::InternalFn
-};
-
-struct Op;  ///< one pre-decoded instruction
 
 /// A program ready to interpret.
 class Code {
@@ -28,6 +20,8 @@ class Code {
   ~Code();
   /// For hooks: runs this Code, which must outlive the Entry.
   [[nodiscard]] Entry entry() const;
+  /// For program arrays: as entry(), but the run goes on counting tail calls where its caller stood.
+  [[nodiscard]] Entry tail_entry() const;
 
  private:
   friend Result<Code> prepare(const fixup::Translated&, const LinkTable&);
@@ -35,15 +29,17 @@ class Code {
   friend u64 run(const Code&, void*, RunContext*);
   Code();
   struct Impl;
+  static u64 enter(const void* self, void* ctx, RunContext* rc);
+  static u64 enter_by_tail_call(const void* self, void* ctx, RunContext* rc);
   std::unique_ptr<Impl> impl_;
 };
 
-/// ENOENT naming a helper that has no implementation.
+/// EINVAL or EOPNOTSUPP naming the instruction that cannot run, ENOENT a helper that has no implementation.
 [[nodiscard]] Result<Code> prepare(const fixup::Translated& program, const LinkTable& links);
 /// For tests of the instruction set and trusted code only: no verifier has seen it.
 [[nodiscard]] Result<Code> prepare_unverified(std::span<const isa::Insn> insns, const LinkTable& links);
 
-/// Runs to `exit`; the result is R0. `ctx` is R1.
+/// Runs to `exit`; the result is R0. `ctx` is R1. Tail calls are counted from zero.
 u64 run(const Code& code, void* ctx, RunContext* rc);
 
 }  // namespace skep::vm

@@ -1,0 +1,51 @@
+// What every engine needs to know of a program besides its instructions: the addresses its symbols stand
+// for, and the checks that an engine makes before it runs instructions it did not see verified.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "base/result.hpp"
+#include "helpers/run_context.hpp"
+#include "isa/form.hpp"
+
+namespace skep::vm {
+
+/// Addresses that a program's symbols stand for, given by the runtime; the same for every engine.
+struct LinkTable {
+  std::span<void* const> map_addresses;     ///< Map*, parallel to Translated::maps()
+  std::span<void* const> values_addresses;  ///< first value of an array map, or nullptr
+  HelperFn (*helper)(s32 id) = nullptr;     ///< helper or fixup::InternalFn
+  /// Where a tail call goes: the tail_entry() of the program in slot `index` of the program array `map` (the
+  /// address that ld_imm64 loaded), or an Entry without `run` for an empty slot or an index beyond the end.
+  Entry (*tail_target)(void* map, u32 index) = nullptr;
+};
+
+/// Iterations that all may_goto of one function call have together (kernel: BPF_MAX_LOOPS), for programs
+/// whose may_goto the fixups did not rewrite.
+inline constexpr u32 may_goto_budget = 8u << 20;
+
+/// Room below a frame's 512 bytes for what the fixups spill there (bpf_loop: 24, may_goto: 16).
+inline constexpr u32 frame_slack = 64;
+
+/// A program that an engine can run: decoded, every form executable, every symbol known.
+struct Checked {
+  std::span<const isa::Insn> insns;
+  std::vector<isa::Form> forms;  ///< invalid for the second slots of ld_imm64
+  std::vector<u32> entries;      ///< first instruction of each subprogram, ascending; [0] is 0
+  std::vector<u64> imm64;        ///< for ld_imm64 (not of a function): the value to load
+  std::vector<HelperFn> helper;  ///< for calls of helpers
+  bool has_tail_call = false;
+
+  /// Absolute target of a jump, local call or function reference at `at`.
+  [[nodiscard]] u32 target(u32 at) const;
+  /// Index into `entries` of the subprogram that starts at `insn`.
+  [[nodiscard]] u32 subprog_at(u32 insn) const;
+};
+
+/// EINVAL for what is not a program (see isa::decode_program), an unknown map or jumps between subprograms;
+/// E2BIG for calls nested deeper than 8 frames or recursive; ENOENT for a helper without implementation;
+/// EOPNOTSUPP for forms that only exist before the fixups (ld_abs, kfunc calls, BTF and fd references).
+/// `insns` must outlive the result.
+[[nodiscard]] Result<Checked> check(std::span<const isa::Insn> insns, const LinkTable& links);
+
+}  // namespace skep::vm
