@@ -57,9 +57,8 @@ class PinDirectory {
 
  private:
   struct Pin {
-    UniqueFd path_fd;
+    UniqueFd fd;  ///< keeps the inode, so its number means this file and no other
     Pinned what;
-    std::string path;  ///< where it was made
   };
   struct Inode {
     u64 dev = 0;
@@ -71,13 +70,10 @@ class PinDirectory {
   };
 
   PinDirectory() = default;
-  void watch(const std::string& directory);
-  void remove_leftovers(const std::string& directory, int depth);
 
   std::string directory_;
-  std::string instance_;  ///< uuid written into our pins
-  UniqueFd directory_fd_;
-  UniqueFd lock_;
+  std::string instance_;   ///< uuid written into our pins
+  UniqueFd directory_fd_;  ///< and the lock on it
   UniqueFd inotify_;
   std::unordered_map<Inode, Pin, InodeHash> pins_;
 };

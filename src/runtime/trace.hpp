@@ -41,9 +41,12 @@ class TraceRing final : public TraceSink {
   /// Waits until the lines written so far are in the FIFO or it is full (tests, the end of a run).
   void flush();
 
-  /// While one lives, lines of this thread carry another task's name: a test run serves a client.
+  /// While one lives, lines of this thread are those of a test run (the kernel's flags for one), under
+  /// another task's name: the client that it serves, or the thread itself. Within another one it changes
+  /// nothing.
   class ActAs {
    public:
+    ActAs();
     ActAs(std::string_view comm, int pid);
     ~ActAs();
     ActAs(const ActAs&) = delete;
@@ -53,9 +56,11 @@ class TraceRing final : public TraceSink {
  private:
   struct Slots;
   struct Line;
+  enum class Take : u8 { line, gone, unfinished };
   TraceRing();
   void pump() noexcept;
   bool move_lines() noexcept;
+  Take take(Line& to) noexcept;
   void drop_fifo() noexcept;
   bool write_line(std::string_view line) noexcept;
 
@@ -66,6 +71,7 @@ class TraceRing final : public TraceSink {
   UniqueFd wake_;      ///< eventfd: lines have come, or the end
   std::atomic<bool> awake_{false};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> full_{false};
   std::atomic<u64> pumped_{0};  ///< tickets below it have left the ring
   u64 lost_ = 0;                ///< since the last line delivered; the pump's own
   std::thread thread_;
