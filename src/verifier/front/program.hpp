@@ -16,13 +16,13 @@ struct InsnNotes {
   bool jump_point = false;        ///< reaching it adds an entry to the jump history
   bool force_checkpoint = false;  ///< a state is stored at every visit
   bool calls_callback = false;    ///< calls a helper that runs a callback synchronously
+  bool jump_target = false;       ///< some goto or branch leads here
   u16 live_regs_before = 0;       ///< bit n: Rn may be read before it is written
   u32 scc = 0;                    ///< 1-based number of its strongly connected component; 0: in none
   s32 map_index = -1;             ///< ld_imm64 of a map: into Program::used_maps
   u32 map_off = 0;                ///< ld_imm64 of a map value: offset into it
   bool fastcall_pattern = false;  ///< spill or fill that a fastcall helper's pattern may remove
   u8 fastcall_spills = 0;         ///< at the call: how many spill/fill pairs stand round it
-  s16 fastcall_stack_off = 0;     ///< of a pattern's spill or fill
 };
 
 /// A subprogram (kernel: struct bpf_subprog_info). Program::subprogs has one extra last entry whose `start`
@@ -36,11 +36,12 @@ struct SubprogNotes {
   bool has_ld_abs = false;
   bool changes_pkt_data = false;
   bool might_sleep = false;
-  bool is_callback = false;       ///< sync or async callback (target of ld_imm64 src=4)
-  bool is_global = false;         ///< BTF linkage global (never for the main program)
-  s16 fastcall_stack_off = -512;  ///< lowest offset that only fastcall patterns use
-  u32 type_id = 0;                ///< BTF FUNC, 0 without func_info
-  std::string_view name{};        ///< from BTF, empty without
+  bool is_callback = false;          ///< sync or async callback (target of ld_imm64 src=4)
+  bool is_global = false;            ///< BTF linkage global (never for the main program)
+  s16 fastcall_stack_off = 0;        ///< slots at and below it hold only fastcall patterns' spills; 0: none
+  bool keep_fastcall_stack = false;  ///< some pattern stays
+  u32 type_id = 0;                   ///< BTF FUNC, 0 without func_info
+  std::string_view name{};           ///< from BTF, empty without
 };
 
 struct Program {
