@@ -1,6 +1,7 @@
 // What a running program can reach besides its context: one RunContext a worker thread, passed to every
 // helper as its sixth argument. Interpreter, JIT and helpers agree on this file and nothing else.
 #pragma once
+#include <array>
 #include <string_view>
 
 #include "base/types.hpp"
@@ -35,6 +36,15 @@ struct Callback {
 class TraceSink {
  public:
   virtual void trace_printk(std::string_view text, const RunContext& run) noexcept = 0;
+  /// A tracepoint that fired, "xdp_exception" with its text. A sink that can print the event's name where
+  /// trace_printk's lines have "bpf_trace_printk" does that; by default the name is part of the text.
+  virtual void trace_event(std::string_view event, std::string_view text, const RunContext& run) noexcept {
+    std::array<char, 256> line;  // NOLINT: filled below
+    std::size_t used = 0;
+    for (const auto part : {event, std::string_view(": "), text})
+      used += part.copy(line.data() + used, line.size() - used);
+    trace_printk({line.data(), used}, run);
+  }
 
  protected:
   ~TraceSink() = default;

@@ -62,6 +62,7 @@ class XdpHook {
   std::array<net::Counter, 5> verdicts_;
   net::Counter invalid_;
   net::Counter bad_redirect_;
+  bool warned_ = false;  ///< bpf_warn_invalid_xdp_action() has been said
 };
 
 /// The hook's counters and the port's, as one.

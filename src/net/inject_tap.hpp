@@ -1,0 +1,28 @@
+// The way into an interface's receive path: a private TAP that redirects what is sent on it to the ingress of
+// the interface (clsact, u32, mirred). A packet sent on the TAP arrives at the interface like a received one.
+// The TAP is not persistent: it, its qdisc and its filter are gone with its descriptor.
+#pragma once
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "base/types.hpp"
+
+namespace skep::net {
+
+class InjectTap {
+ public:
+  /// `mark`: only packets with this mark, its two lowest bits aside, are redirected (where the kernel has
+  /// CONFIG_CLS_U32_MARK; else all).
+  static Result<InjectTap> open(u32 target_ifindex, u32 mark);
+  [[nodiscard]] u32 ifindex() const { return ifindex_; }
+
+ private:
+  InjectTap(UniqueFd fd, u32 ifindex) : fd_(std::move(fd)), ifindex_(ifindex) {}
+  UniqueFd fd_;
+  u32 ifindex_;
+};
+
+/// Opens /dev/net/tun and makes an interface; `name` (may have %d) becomes its name. `flags` are IFF_*.
+/// ENOENT or ENODEV become EOPNOTSUPP naming the module.
+Result<UniqueFd> open_tun(std::string& name, int flags);
+
+}  // namespace skep::net

@@ -1,0 +1,197 @@
+// See packet_port.hpp. The order in which the kernel hands a received packet on makes it work: packet sockets
+// (we copy it) -> tc ingress -> nftables netdev ingress (dropped unless it carries our mark) -> the stack.
+#include "net/packet_port.hpp"
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "net/inject_tap.hpp"
+#include "net/nft_guard.hpp"
+#include "net/packet_socket.hpp"
+#include "net/ring.hpp"
+#include "net/sender.hpp"
+#include "net/sysctl.hpp"
+
+namespace skep::net {
+namespace {
+
+struct Interface {
+  u32 ifindex = 0;
+  std::string name;
+  u32 mtu = 0;
+  bool loopback = false;
+  std::array<std::byte, 8> address{};
+};
+
+Result<Interface> look_up(const UniqueFd& socket, u32 ifindex) {
+  Interface found{ifindex, {}, 0, false, {}};
+  ifreq request{};
+  request.ifr_ifindex = static_cast<int>(ifindex);
+  if (::ioctl(socket.get(), SIOCGIFNAME, &request) != 0)
+    return fail(ENODEV, fmt::format("no interface with index {}", ifindex));
+  found.name = request.ifr_name;
+  if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) return fail_errno(found.name);
+  const auto type = request.ifr_hwaddr.sa_family;
+  if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK)
+    return fail(EOPNOTSUPP, fmt::format("{}: not an Ethernet interface (type {})", found.name, type));
+  found.loopback = type == ARPHRD_LOOPBACK;
+  std::memcpy(found.address.data(), request.ifr_hwaddr.sa_data, 6);
+  if (::ioctl(socket.get(), SIOCGIFMTU, &request) != 0) return fail_errno(found.name);
+  found.mtu = static_cast<u32>(request.ifr_mtu);
+  return found;
+}
+
+/// Random, never 0, its two lowest bits clear: the packet type goes there.
+Result<u32> random_mark() {
+  u32 mark = 0;
+  if (::getrandom(&mark, sizeof mark, 0) != sizeof mark) return fail_errno("getrandom");
+  return (mark | 0x80000000U) & ~3U;
+}
+
+u64 realtime_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<u64>(now.tv_sec) * 1'000'000'000 + static_cast<u64>(now.tv_nsec);
+}
+
+/// Packets that come back to `lo` have no route attached, as those that the host sent to itself have; the
+/// stack takes them for forged unless told otherwise.
+Result<std::vector<ScopedSysctl>> admit_loopback(const Interface& interface) {
+  std::vector<ScopedSysctl> settings;
+  if (!interface.loopback) return settings;
+  for (const auto* key : {"route_localnet", "accept_local"})
+    settings.push_back(
+        TRY(ScopedSysctl::set(fmt::format("/proc/sys/net/ipv4/conf/{}/{}", interface.name, key), "1")));
+  return settings;
+}
+
+class PacketPort final : public Port {
+ public:
+  struct Parts {
+    Interface interface;
+    u32 mark;
+    std::vector<ScopedSysctl> loopback;
+    InjectTap tap;
+    Sender inject;
+    Sender emit;
+    std::unique_ptr<PacketRing> ring;
+    NftGuard guard;
+  };
+  explicit PacketPort(Parts parts) : parts_(std::move(parts)) {}
+  ~PacketPort() override {
+    // The table goes first: no moment without either the port or the host's stack taking packets.
+    if (state_ != PortState::gone) (void)parts_.guard.close();
+  }
+
+  [[nodiscard]] u32 ifindex() const override { return parts_.interface.ifindex; }
+  [[nodiscard]] int poll_fd() const override { return parts_.ring->fd(); }
+
+  u32 rx_burst(std::span<Packet, limits::packet_burst> burst) noexcept override {
+    return parts_.ring->receive(burst);
+  }
+
+  void complete(std::span<Packet> burst) noexcept override {
+    for (const Packet& packet : burst) {
+      switch (packet.disposition) {
+        case Disposition::drop:
+          break;
+        case Disposition::pass:
+          parts_.inject.add(packet, {parts_.tap.ifindex(), parts_.mark | static_cast<u32>(type_now(packet)),
+                                     &pass_errors_});
+          break;
+        case Disposition::tx:
+          parts_.emit.add(packet, {ifindex(), 0, &tx_errors_});
+          break;
+        case Disposition::redirect:
+          parts_.emit.add(packet, {packet.out_ifindex, 0, &redirect_errors_});
+          break;
+      }
+    }
+    parts_.inject.flush();
+    parts_.emit.flush();
+    parts_.ring->release();
+  }
+
+  [[nodiscard]] PortState check() noexcept override {
+    (void)parts_.ring->take_error();
+    ifreq request{};
+    request.ifr_ifindex = static_cast<int>(ifindex());
+    if (::ioctl(parts_.ring->fd(), SIOCGIFNAME, &request) != 0) {
+      state_ = PortState::gone;
+    } else if (::ioctl(parts_.ring->fd(), SIOCGIFHWADDR, &request) == 0) {
+      std::memcpy(parts_.interface.address.data(), request.ifr_hwaddr.sa_data, 6);
+    }
+    return state_;
+  }
+
+  void stop_rx() noexcept override {
+    if (state_ != PortState::open) return;
+    state_ = PortState::ended;
+    // Packets stamped before the policy change ended with the drop; those after it reached the stack.
+    if (!parts_.guard.let_all_pass()) return;
+    parts_.ring->skip_after(realtime_ns());
+    parts_.ring->refuse_all();
+  }
+
+  [[nodiscard]] PortStats stats() const override {
+    return {parts_.ring->losses(), pass_errors_.get(), tx_errors_.get(), redirect_errors_.get()};
+  }
+
+ private:
+  /// As netif_receive_generic_xdp() does: a program that changed the destination changed whom it is for.
+  [[nodiscard]] PacketType type_now(const Packet& packet) const {
+    constexpr u64 kSixBytes = 0xffff'ffff'ffff;
+    if (packet.size() < sizeof(u64)) return packet.type;
+    if (((load<u64>(packet.data) ^ packet.received_dst) & kSixBytes) == 0) return packet.type;
+    return classify(packet.data, parts_.interface.address.data());
+  }
+
+  Parts parts_;
+  PortState state_ = PortState::open;
+  Counter pass_errors_;
+  Counter tx_errors_;
+  Counter redirect_errors_;
+};
+
+Result<PacketPort::Parts> take_over(const Interface& interface) {
+  const u32 mark = TRY(random_mark());
+  auto loopback = TRY(admit_loopback(interface));
+  InjectTap tap = TRY(InjectTap::open(interface.ifindex, mark));
+  Sender inject = TRY(Sender::injecting(tap.ifindex()));
+  Sender emit = TRY(Sender::emitting());
+  auto ring = TRY(PacketRing::open(interface.ifindex, interface.mtu, mark));
+  // Packets stamped before the table exists reached the stack by themselves.
+  const u64 from_ns = realtime_ns();
+  NftGuard guard = TRY(NftGuard::open(interface.ifindex, interface.name, mark));
+  ring->skip_before(from_ns);
+  return PacketPort::Parts{interface,           mark,
+                           std::move(loopback), std::move(tap),
+                           std::move(inject),   std::move(emit),
+                           std::move(ring),     std::move(guard)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Port>> open_packet_port(u32 ifindex) {
+  const UniqueFd socket = TRY(open_packet_socket());
+  const Interface interface = TRY(look_up(socket, ifindex));
+  auto parts = take_over(interface);
+  if (!parts) {
+    const Error& error = parts.error();
+    const bool named = error.what.starts_with(interface.name + ":");
+    return fail(error.code, named ? error.what : fmt::format("{}: {}", interface.name, error.what));
+  }
+  return std::make_unique<PacketPort>(std::move(*parts));
+}
+
+}  // namespace skep::net
