@@ -1,0 +1,60 @@
+// The table of nouns, in matching order: bpftool's first and in its order, so that every abbreviation means
+// what it means there; then ours. Those of bpftool's that skep does not have yet are rows too: they keep
+// their place in the matching and say so.
+#include <array>
+
+#include "cli/tables.hpp"
+
+namespace skep::cli {
+
+namespace {
+
+Outcome<void> no_cgroup(Cli&, Args) { return not_supported("cgroup"); }
+Outcome<void> no_perf(Cli&, Args) { return not_supported("perf"); }
+Outcome<void> no_feature(Cli&, Args) { return not_supported("feature"); }
+Outcome<void> no_gen(Cli&, Args) { return not_supported("gen"); }
+Outcome<void> no_struct_ops(Cli&, Args) { return not_supported("struct_ops"); }
+Outcome<void> no_iter(Cli&, Args) { return not_supported("iter"); }
+Outcome<void> no_token(Cli&, Args) { return not_supported("token"); }
+
+}  // namespace
+
+std::span<const Noun> nouns() {
+  static const std::array table{
+      Noun{.name = "help", .summary = "print the usage", .run = run_help, .forms = ""},
+      Noun{.name = "batch", .summary = "run the commands of a file", .run = run_batch, .forms = "file FILE"},
+      kProg,
+      kMap,
+      kLink,
+      Noun{.name = "cgroup",
+           .summary = "programs attached to control groups (not supported)",
+           .run = no_cgroup},
+      Noun{.name = "perf", .summary = "programs attached to perf events (not supported)", .run = no_perf},
+      kNet,
+      Noun{.name = "feature", .summary = "what the kernel offers (not supported)", .run = no_feature},
+      kBtf,
+      Noun{.name = "gen", .summary = "generate code from objects (not supported)", .run = no_gen},
+      Noun{.name = "struct_ops", .summary = "struct_ops maps (not supported)", .run = no_struct_ops},
+      Noun{.name = "iter", .summary = "iterator programs (not supported)", .run = no_iter},
+      Noun{.name = "token", .summary = "BPF tokens (not supported)", .run = no_token},
+      Noun{.name = "version", .summary = "print the version", .run = run_version, .forms = ""},
+      Noun{.name = "completion",
+           .summary = "print a completion script for the shell",
+           .run = run_completion,
+           .forms = "bash",
+           .ours = true},
+  };
+  return table;
+}
+
+const Noun* find_noun(std::string_view word) {
+  for (const Noun& noun : nouns())
+    if (is_prefix(word, noun.name)) return &noun;
+  return nullptr;
+}
+
+std::unexpected<Failure> not_supported(std::string_view what) {
+  return refuse(fmt::format("'{}' is not supported by skep", what));
+}
+
+}  // namespace skep::cli
