@@ -1,0 +1,136 @@
+// See tap_port.hpp. One system call a packet: a TAP has no batches. Checksum and segmentation work travels in
+// a virtio_net_hdr before each frame (IFF_VNET_HDR).
+#include "net/tap_port.hpp"
+
+#include <fmt/format.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <optional>
+
+#include "net/buffers.hpp"
+#include "net/inject_tap.hpp"
+#include "net/sender.hpp"
+
+namespace skep::net {
+namespace {
+
+class TapPort final : public Port {
+ public:
+  TapPort(UniqueFd fd, u32 ifindex, Mapping buffers, Sender emit)
+      : fd_(std::move(fd)), ifindex_(ifindex), buffers_(std::move(buffers)), emit_(std::move(emit)) {}
+
+  [[nodiscard]] u32 ifindex() const override { return ifindex_; }
+  [[nodiscard]] int poll_fd() const override { return fd_.get(); }
+
+  u32 rx_burst(std::span<Packet, limits::packet_burst> burst) noexcept override {
+    if (state_ != PortState::open) return 0;
+    u32 count = 0;
+    while (count < burst.size()) {
+      Offload offload;
+      const ssize_t got = read_frame(count, offload);
+      if (got < 0) break;
+      const auto size = static_cast<u32>(static_cast<std::size_t>(got) - sizeof offload);
+      if (size < ethernet_header) {
+        lost_.add(1);
+        continue;
+      }
+      burst[count] = packet_in_buffer(buffers_, count, size, offload);
+      count++;
+    }
+    return count;
+  }
+
+  void complete(std::span<Packet> burst) noexcept override {
+    for (const Packet& packet : burst) {
+      switch (packet.disposition) {
+        case Disposition::drop:
+          break;
+        case Disposition::pass:
+          write_frame(packet, pass_errors_);
+          break;
+        case Disposition::tx:
+          write_frame(packet, tx_errors_);
+          break;
+        case Disposition::redirect:
+          emit_.add(packet, {packet.out_ifindex, 0, &redirect_errors_});
+          break;
+      }
+    }
+    emit_.flush();
+  }
+
+  [[nodiscard]] PortState check() noexcept override {
+    ifreq request{};
+    if (state_ == PortState::open && ::ioctl(fd_.get(), TUNGETIFF, &request) != 0) state_ = PortState::gone;
+    return state_;
+  }
+
+  /// What waits in the TAP's queue was sent but is not received yet: nobody takes it.
+  void stop_rx() noexcept override {
+    if (state_ == PortState::open) state_ = PortState::ended;
+  }
+
+  [[nodiscard]] PortStats stats() const override {
+    return {lost_.get(), pass_errors_.get(), tx_errors_.get(), redirect_errors_.get()};
+  }
+
+ private:
+  /// Bytes with the virtio_net_hdr; -1 if nothing waits.
+  ssize_t read_frame(u32 index, Offload& offload) noexcept {
+    std::array<iovec, 2> parts{iovec{&offload, sizeof offload},
+                               iovec{burst_buffer(buffers_, index), longest_packet}};
+    ssize_t got = 0;
+    do got = ::readv(fd_.get(), parts.data(), parts.size());
+    while (got < 0 && errno == EINTR);
+    return got >= 0 && static_cast<std::size_t>(got) < sizeof offload ? -1 : got;
+  }
+
+  void write_frame(const Packet& packet, Counter& errors) noexcept {
+    Offload offload = current_offload(packet);
+    std::array<iovec, 2> parts{iovec{&offload, sizeof offload}, iovec{packet.data, packet.size()}};
+    ssize_t done = 0;
+    do done = ::writev(fd_.get(), parts.data(), parts.size());
+    while (done < 0 && errno == EINTR);
+    if (done < 0) errors.add(1);
+  }
+
+  UniqueFd fd_;
+  u32 ifindex_;
+  Mapping buffers_;
+  Sender emit_;
+  PortState state_ = PortState::open;
+  Counter lost_, pass_errors_, tx_errors_, redirect_errors_;
+};
+
+}  // namespace
+
+Result<TapDevice> TapDevice::create(std::string name) {
+  if (name.empty() || name.find_first_of("/%: \t\n") != std::string::npos)
+    return fail(EINVAL, fmt::format("\"{}\" is no interface name", name));
+  if (::if_nametoindex(name.c_str()) != 0) return fail(EEXIST, fmt::format("interface {} exists", name));
+  UniqueFd fd = TRY(open_tun(name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR));
+  int header = sizeof(Offload);
+  if (::ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return fail_errno("TUNSETVNETHDRSZ");
+  if (::ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0)
+    return fail_errno("TUNSETOFFLOAD");
+  const u32 ifindex = ::if_nametoindex(name.c_str());
+  if (ifindex == 0) return fail_errno(name);
+  return TapDevice(std::move(fd), std::move(name), ifindex);
+}
+
+Result<std::unique_ptr<Port>> TapDevice::open_port() const {
+  UniqueFd fd = TRY(fd_.duplicate());
+  std::array<std::byte, 64> stale;  // NOLINT: the rest of a frame that is too long is cut off
+  while (::read(fd.get(), stale.data(), stale.size()) >= 0) {
+  }
+  return std::make_unique<TapPort>(std::move(fd), ifindex_, TRY(make_burst_buffers()),
+                                   TRY(Sender::emitting()));
+}
+
+}  // namespace skep::net
