@@ -2,24 +2,28 @@
 // to the kernel's real structures, division guards, dead code removed, map operations inlined or bound to
 // their map's own function (kernel: convert_ctx_accesses(), do_misc_fixups(), opt_*_dead_code()).
 #pragma once
-#include <string_view>
 #include <vector>
 
+#include "base/result.hpp"
 #include "helpers/internal.hpp"
 #include "isa/insn.hpp"
 #include "verifier/verify.hpp"
 
 namespace skep::fixup {
 
-// Functions that only rewritten code calls (fn_htab_map_lookup_elem, ...).
+/// Functions that only rewritten code calls; implemented in helpers/internal.cpp.
 using helpers::internal_fn_name;
 using helpers::InternalFn;
-using enum helpers::InternalFn;
+
+/// The per-CPU address of the number of the CPU (kernel: &cpu_number, a 32-bit constant there): engines
+/// translate `rD = percpu_cpu_number; rD = &(void __percpu *)(rD)` to the address of RunContext::cpu. That
+/// pair stands only where bpf_get_smp_processor_id() was called; nothing jumps between the two.
+inline constexpr s32 percpu_cpu_number = -0x7c4f1fcc;
 
 /// What runs. Only translate() makes one; vm::prepare and jit::compile take nothing else.
 /// In `insns`: ld_imm64 src=1/2 hold an index into `maps` (and an offset) in imm (and the next imm);
 /// calls with src=0 hold a helper id or an InternalFn; src=1 calls are relative; all else is plain RFC 9669
-/// plus the kernel's internal forms (tail call 0xf0, mov off=-1 per-CPU address).
+/// plus the kernel's internal forms (tail call 0xf5, mov off=-1 per-CPU address) and the hidden register R11.
 class Translated {
  public:
   [[nodiscard]] const std::vector<isa::Insn>& insns() const { return insns_; }
@@ -43,6 +47,12 @@ class Translated {
   ProgType type_{};
 };
 
-[[nodiscard]] Translated translate(const verifier::Verified& verified);
+/// EOPNOTSUPP naming the instruction for what skep has no rewriting for; ENOMEM if a jump grows too long.
+[[nodiscard]] Result<Translated> translate(const verifier::Verified& verified);
+
+/// The instructions as BPF_OBJ_GET_INFO_BY_FD shows them (kernel: bpf_insn_prepare_dump()): maps by their
+/// ids, tail calls as calls of helper 12, functions of the kernel by their distance from a base address
+/// (helpers::symbol_offset()), local calls with their distance in `off` and the subprogram's number in imm.
+[[nodiscard]] std::vector<isa::Insn> dump_insns(const Translated& program);
 
 }  // namespace skep::fixup

@@ -1,0 +1,56 @@
+// The rewriting itself, on plain values: translate() takes them from a Verified, tests make their own.
+// Inside the room.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "fixup/patch.hpp"
+#include "verifier/verify.hpp"
+
+namespace skep::fixup {
+
+struct Source {
+  ProgType type = ProgType::unspec;
+  std::span<const isa::Insn> insns;
+  std::span<const verifier::InsnFacts> facts;
+  std::span<const verifier::Subprog> subprogs;
+  std::span<const maps::MapFacts* const> maps;
+  std::span<const verifier::FuncInfo> func_info;
+  std::span<const verifier::LineInfo> line_info;
+};
+
+struct Rewritten {
+  std::vector<isa::Insn> insns;
+  std::vector<u32> origin;
+  std::vector<verifier::Subprog> subprogs;
+  std::vector<verifier::FuncInfo> func_info;
+  std::vector<verifier::LineInfo> line_info;
+};
+
+/// EOPNOTSUPP naming the instruction for what no rewriting exists for; ENOMEM when a jump no longer fits its
+/// 16 bits (what the kernel answers to that).
+[[nodiscard]] Result<Rewritten> rewrite(const Source& source);
+
+/// What is left of the original program, before single instructions are replaced.
+struct Kept {
+  std::vector<isa::Insn> insns;  ///< branches with one live side have become `goto`
+  std::vector<bool> live;        ///< false: not emitted. Both slots of an ld_imm64 alike
+};
+/// Spills of fastcall patterns, unseen instructions and jumps to the next one go
+/// (kernel: remove_fastcall_spills_fills(), opt_hard_wire_dead_code_branches(), opt_remove_dead_code(),
+/// opt_remove_nops()).
+[[nodiscard]] Kept remove_dead_code(const Source& source);
+
+/// A load or store through the context pointer, on the kernel's real structures; EOPNOTSUPP if skep cannot
+/// (kernel: convert_ctx_accesses() and each program type's convert_ctx_access).
+[[nodiscard]] Result<Patch> convert_context_access(ProgType type, const isa::Insn& insn);
+
+/// Division and modulo that cannot trap: by 0 gives 0, modulo 0 leaves the dividend, signed by -1 negates.
+/// Empty if the instruction needs nothing.
+[[nodiscard]] Patch guard_division(const isa::Insn& insn);
+
+/// A helper call as inline code or as a call of the map's own operation; empty if it stays as it is.
+/// `map`: the one map that R1 holds on every path, or nullptr (kernel: do_misc_fixups()).
+[[nodiscard]] Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map);
+
+}  // namespace skep::fixup
