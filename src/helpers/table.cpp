@@ -19,7 +19,7 @@ const HelperRow* find(u32 id) {
 }
 
 /// Symbols stand 16 bytes apart below __bpf_call_base, helpers first, then the internal functions.
-constexpr s32 symbol_top = -0x10000;
+constexpr s32 symbol_top = -61456;
 constexpr s32 symbol_step = 16;
 constexpr s32 internal_count = fn_internal_end - fn_internal_base;
 

@@ -31,8 +31,16 @@ class Map {
   virtual ~Map();
 
   [[nodiscard]] const MapFacts& facts() const { return facts_; }
+  /// A copy that a freeze at the same time does not tear.
+  [[nodiscard]] MapFacts snapshot() const {
+    const std::lock_guard lock(freeze_mutex_);
+    return facts_;
+  }
   /// For the runtime, before anybody else sees the map: its id, what its BTF says.
   [[nodiscard]] MapFacts& mutable_facts() { return facts_; }
+
+  /// Lives as long as the map: where the runtime keeps the BTF that describes it.
+  std::shared_ptr<const void> companion;
 
   // From programs. `key` and `value` hold key_size and value_size bytes; `cpu` is RunContext::cpu.
 
@@ -90,7 +98,7 @@ class Map {
   [[nodiscard]] Result<void> check_lock_flag(u64 flags) const;
   [[nodiscard]] std::unexpected<Error> failed(int negative_errno, std::string_view operation) const;
 
-  std::mutex freeze_mutex_;
+  mutable std::mutex freeze_mutex_;
   std::atomic<bool> frozen_{false};
 };
 

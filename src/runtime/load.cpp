@@ -1,0 +1,282 @@
+// The way of a program through BPF_PROG_LOAD, in the kernel's order (bpf_prog_load() of
+// kernel/bpf/syscall.c):
+//   attributes -> maps and BTF behind descriptors -> verifier::verify -> fixup::translate -> vm::prepare
+// What is refused leaves nothing behind.
+#include "runtime/load.hpp"
+
+#include <fmt/format.h>
+#include <time.h>
+
+#include <algorithm>
+#include <deque>
+
+#include "base/limits.hpp"
+#include "fixup/translate.hpp"
+#include "helpers/table.hpp"
+#include "runtime/sha.hpp"
+#include "runtime/xlated.hpp"
+
+namespace skep::runtime {
+namespace {
+
+constexpr u32 known_flags = uapi::F_STRICT_ALIGNMENT | uapi::F_ANY_ALIGNMENT | uapi::F_TEST_RND_HI32 |
+                            uapi::F_TEST_STATE_FREQ | uapi::F_SLEEPABLE | uapi::F_XDP_HAS_FRAGS |
+                            uapi::F_XDP_DEV_BOUND_ONLY | uapi::F_TEST_REG_INVARIANTS;
+constexpr u32 known_log_bits = 15;
+constexpr std::size_t license_max = 127;
+constexpr u32 info_record_max = 252;  ///< MAX_FUNCINFO_REC_SIZE, MAX_LINEINFO_REC_SIZE
+constexpr u64 bpf_prog_header = 96;   ///< offsetof(struct bpf_prog, insns), measured
+constexpr u64 page = 4096;
+
+/// license_is_gpl_compatible()
+bool gpl_compatible(std::string_view license) {
+  constexpr std::array<std::string_view, 6> names = {
+      "GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"};
+  return std::ranges::find(names, license) != names.end();
+}
+
+/// Types whose programs may sleep (can_be_sleepable(); those of tracing kinds skep does not have).
+bool may_be_sleepable(ProgType type) { return type == ProgType::syscall || type == ProgType::struct_ops; }
+
+Result<void> check_attributes(const ProgramSpec& spec, const LogRequest& want) {
+  if ((spec.flags & ~known_flags) != 0)
+    return fail(EINVAL, fmt::format("prog_flags {:#x}: unknown bits", spec.flags));
+  if (spec.insns.empty()) return fail(E2BIG, "a program of no instructions");
+  if (spec.insns.size() > limits::max_insns)
+    return fail(E2BIG, fmt::format("{} instructions, at most {}", spec.insns.size(), limits::max_insns));
+  if (!spec.license) return fail(EFAULT, "no license");
+  if (spec.type == ProgType::unspec || prog_type_name(spec.type).empty())
+    return fail(EINVAL, fmt::format("program type {} does not exist", static_cast<u32>(spec.type)));
+  if ((spec.flags & uapi::F_SLEEPABLE) != 0 && !may_be_sleepable(spec.type))
+    return fail(EINVAL, fmt::format("{} programs cannot be sleepable", prog_type_name(spec.type)));
+  if (spec.ifindex != 0)
+    return fail(EINVAL, "programs bound to a device (prog_ifindex) are not supported by skep");
+  if (spec.attach_btf_id != 0 || spec.attach_prog_fd > 0)
+    return fail(EINVAL, fmt::format("{} programs have no attach target", prog_type_name(spec.type)));
+  if (!object_name_ok(spec.name))
+    return fail(EINVAL, "program name '" + spec.name + "': at most 15 of [A-Za-z0-9_.]");
+  const bool bad_log = (want.level & ~known_log_bits) != 0 || (want.level == 0) != (want.size == 0) ||
+                       want.size > limits::max_log_size;
+  if (bad_log) return fail(EINVAL, fmt::format("log_level {} with a log of {} bytes", want.level, want.size));
+  return {};
+}
+
+/// Records of a known structure, whose size may differ from the one skep knows (bpf_check_uarg_tail_zero()).
+template <class Record>
+Result<std::vector<Record>> info_records(const InfoRecords& from, std::string_view what) {
+  static_assert(std::is_trivially_copyable_v<Record>);
+  std::vector<Record> records;
+  if (from.bytes.empty()) return records;
+  if (from.record_size < sizeof(Record) || from.record_size > info_record_max || from.record_size % 4 != 0)
+    return fail(EINVAL, fmt::format("{}: records of {} bytes", what, from.record_size));
+  records.reserve(from.count());
+  for (u32 i = 0; i < from.count(); ++i) {
+    const auto record = std::span(from.bytes).subspan(std::size_t{i} * from.record_size, from.record_size);
+    if (std::ranges::any_of(record.subspan(sizeof(Record)), [](std::byte b) { return b != std::byte{0}; }))
+      return fail(E2BIG, fmt::format("{}: record {} says more than skep knows", what, i));
+    records.push_back(load<Record>(record.data()));
+  }
+  return records;
+}
+
+/// What a program refers to by descriptor, held until it is loaded or refused.
+struct References {
+  std::vector<maps::MapRef> maps;
+  std::deque<maps::MapFacts> facts;  ///< of `maps`, as they are now; addresses stay
+  std::vector<verifier::MapBinding> bindings;
+  std::shared_ptr<BtfObject> btf;
+  std::vector<verifier::FuncInfo> func_info;
+  std::vector<verifier::LineInfo> line_info;
+
+  void bind(int fd, const LoadEnvironment& environment) {
+    for (const auto& binding : bindings)
+      if (binding.fd == fd) return;
+    auto map = environment.map_by_fd(fd);
+    if (!map) return;  // the verifier says which instruction has the bad descriptor
+    auto same = std::ranges::find(maps, *map);
+    const auto index = static_cast<std::size_t>(same - maps.begin());
+    if (same == maps.end()) {
+      facts.push_back((*map)->snapshot());
+      maps.push_back(*std::move(map));
+    }
+    bindings.push_back({fd, &facts[index]});
+  }
+};
+
+Result<References> resolve(const ProgramSpec& spec, const LoadEnvironment& environment) {
+  References refs;
+  for (std::size_t i = 0; i < spec.insns.size(); ++i) {
+    const isa::Insn& insn = spec.insns[i];
+    if (!isa::is_ld_imm64(insn)) continue;
+    if (insn.src == uapi::PSEUDO_MAP_FD || insn.src == uapi::PSEUDO_MAP_VALUE)
+      refs.bind(insn.imm, environment);
+    const bool by_index = insn.src == uapi::PSEUDO_MAP_IDX || insn.src == uapi::PSEUDO_MAP_IDX_VALUE;
+    if (by_index && insn.imm >= 0 && static_cast<std::size_t>(insn.imm) < spec.fd_array.size())
+      refs.bind(spec.fd_array[static_cast<std::size_t>(insn.imm)], environment);
+    ++i;
+  }
+  if (spec.func_info.count() == 0 && spec.line_info.count() == 0) return refs;
+  // As in the kernel, a program's BTF counts only where records refer to it.
+  refs.btf = TRY(environment.btf_by_fd(spec.btf_fd));
+  refs.func_info = TRY(info_records<verifier::FuncInfo>(spec.func_info, "func_info"));
+  refs.line_info = TRY(info_records<verifier::LineInfo>(spec.line_info, "line_info"));
+  return refs;
+}
+
+verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, bool gpl) {
+  verifier::Input input;
+  input.type = spec.type;
+  input.expected_attach_type = spec.expected_attach_type;
+  input.prog_flags = spec.flags;
+  input.gpl_compatible = gpl;
+  input.insns = spec.insns;
+  input.maps = refs.bindings;
+  input.fd_array = spec.fd_array;
+  input.btf = refs.btf != nullptr ? &refs.btf->btf : nullptr;
+  input.func_info = refs.func_info;
+  input.line_info = refs.line_info;
+  input.helper = helpers::lookup;
+  input.helper_name = helpers::name;
+  return input;
+}
+
+void give_log(Log* log, const verifier::LogOutput& output) {
+  if (log == nullptr) return;
+  log->text = output.text;
+  log->true_size = output.true_size;
+}
+
+/// The refusal in words; where it may be skep that falls short of the kernel, it says so.
+std::string refusal(const ProgramSpec& spec, const verifier::Rejection& rejection) {
+  std::string text = rejection.message;
+  for (const isa::Insn& insn : spec.insns) {
+    const bool helper_call = insn.code == (isa::op::JMP | isa::op::CALL) && insn.src == 0;
+    const auto id = static_cast<u32>(insn.imm);
+    if (!helper_call || !helpers::allowed(spec.type, id)) continue;
+    if (helpers::lookup(spec.type, spec.expected_attach_type, id) == nullptr)
+      return text + fmt::format(" (skep does not have {} for {} programs)", helpers::name(id),
+                                prog_type_name(spec.type));
+  }
+  return text;
+}
+
+u64 boot_time_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<u64>(now.tv_sec) * 1'000'000'000u + static_cast<u64>(now.tv_nsec);
+}
+
+u32 memlock_of(std::size_t insns) {
+  return static_cast<u32>((bpf_prog_header + insns * sizeof(isa::Insn) + page - 1) / page * page);
+}
+
+/// The greatest context byte that raw_tp test runs must bring (aux->max_ctx_offset).
+u32 max_ctx_offset(const verifier::Verified& verified) {
+  u32 greatest = 0;
+  const auto& insns = verified.insns();
+  const auto& facts = verified.facts();
+  for (std::size_t i = 0; i < insns.size() && i < facts.size(); ++i)
+    if (facts[i].seen && facts[i].pointer_kind == static_cast<u8>(verifier::PtrKind::ctx) &&
+        insns[i].off >= 0)
+      greatest = std::max(greatest, static_cast<u32>(insns[i].off) + isa::bytes_of_size(insns[i].code));
+  return greatest;
+}
+
+Result<vm::Code> prepare(const fixup::Translated& translated, std::span<const maps::MapRef> used) {
+  std::vector<void*> addresses;
+  std::vector<void*> values;
+  for (const auto& map : used) {
+    addresses.push_back(map.get());
+    values.push_back(reinterpret_cast<void*>(map->facts().values_address));  // NOLINT: an address of ours
+  }
+  vm::LinkTable links;
+  links.map_addresses = addresses;
+  links.values_addresses = values;
+  links.helper = helpers::function;
+  return vm::prepare(translated, links);
+}
+
+std::vector<maps::MapRef> in_order(const References& refs, std::span<const maps::MapFacts* const> wanted) {
+  std::vector<maps::MapRef> used;
+  for (const maps::MapFacts* facts : wanted) {
+    const auto it =
+        std::ranges::find(refs.maps, facts->id, [](const maps::MapRef& map) { return map->facts().id; });
+    SKEP_ASSERT(it != refs.maps.end());
+    used.push_back(*it);
+  }
+  return used;
+}
+
+}  // namespace
+
+bool object_name_ok(std::string_view name) {
+  return name.size() < limits::obj_name_len && std::ranges::all_of(
+                                                   name,
+                                                   [](char c) {
+                                                     return (c >= 'a' && c <= 'z') ||
+                                                            (c >= 'A' && c <= 'Z') ||
+                                                            (c >= '0' && c <= '9') || c == '_' || c == '.';
+                                                   });
+}
+
+u64 program_tag(std::span<const isa::Insn> insns, TagHash hash) {
+  std::vector<isa::Insn> zeroed(insns.begin(), insns.end());
+  for (std::size_t i = 0; i + 1 < zeroed.size(); ++i) {
+    if (!isa::is_ld_imm64(zeroed[i])) continue;
+    if (zeroed[i].src == uapi::PSEUDO_MAP_FD || zeroed[i].src == uapi::PSEUDO_MAP_VALUE)
+      zeroed[i].imm = zeroed[i + 1].imm = 0;
+    ++i;
+  }
+  const ByteView bytes = std::as_bytes(std::span(zeroed));
+  u64 tag = 0;
+  if (hash == TagHash::sha256) {
+    const auto digest = sha256(bytes);
+    for (std::size_t i = 0; i < 8; ++i) tag = tag << 8 | digest[i];
+  } else {
+    const auto digest = sha1(bytes);
+    for (std::size_t i = 0; i < 8; ++i) tag = tag << 8 | digest[i];
+  }
+  return tag;
+}
+
+Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const LogRequest& want, Log* log,
+                                              const LoadEnvironment& environment) {
+  if (auto ok = check_attributes(spec, want); !ok) return std::unexpected(std::move(ok).error());
+  const References refs = TRY(resolve(spec, environment));
+
+  auto program = std::make_shared<Program>();
+  const std::string_view license = std::string_view(*spec.license).substr(0, license_max);
+  program->gpl_compatible = gpl_compatible(license.substr(0, license.find('\0')));
+  program->tag = program_tag(spec.insns, environment.tag_hash);
+
+  const auto verified =
+      verifier::verify(verifier_input(spec, refs, program->gpl_compatible), {want.level, want.size});
+  if (!verified) {
+    give_log(log, verified.error().log);
+    return fail(verified.error().code, refusal(spec, verified.error()));
+  }
+  give_log(log, verified->log());
+  if (verified->log().overflow) return fail(ENOSPC, "the log is longer than its buffer");
+
+  const fixup::Translated translated = fixup::translate(*verified);
+  program->code = TRY(prepare(translated, in_order(refs, translated.maps())));
+
+  program->type = spec.type;
+  program->expected_attach_type = spec.expected_attach_type;
+  program->name = spec.name;
+  program->flags = spec.flags;
+  program->uid = environment.uid;
+  program->verified_insns = verified->processed_insns();
+  program->max_ctx_offset = max_ctx_offset(*verified);
+  program->maps = in_order(refs, verified->used_maps());
+  program->btf = refs.btf;
+  program->func_info = translated.func_info();
+  program->line_info = translated.line_info();
+  program->memlock = memlock_of(std::max(spec.insns.size(), translated.insns().size()));
+  program->subprogs = subprograms(translated, *program, environment.tag_hash);
+  program->xlated = xlated_dump(translated);
+  program->load_time_ns = boot_time_ns();
+  return program;
+}
+
+}  // namespace skep::runtime

@@ -1,0 +1,95 @@
+// What bpf(2) hands out descriptors for, besides maps (maps/map.hpp): BTF, programs, links. Objects are
+// shared by handles, pins, links and other objects; one goes when the last of them does.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "btf/btf.hpp"
+#include "helpers/run_context.hpp"
+#include "kernel/kernel.hpp"
+#include "maps/map.hpp"
+#include "vm/interpreter.hpp"
+
+namespace skep::runtime {
+
+struct BtfObject {
+  u32 id = 0;
+  btf::Btf btf;
+};
+
+struct SubprogInfo {
+  u32 start = 0;     ///< in xlated instructions
+  u64 tag = 0;       ///< over its rewritten instructions
+  std::string name;  ///< from BTF; empty without
+};
+
+/// A loaded program. Immutable but for its id (set before anybody else sees it), bound maps and statistics.
+class Program {
+ public:
+  u32 id = 0;
+  ProgType type{};
+  AttachType expected_attach_type{};
+  std::string name;
+  u64 tag = 0;
+  u32 flags = 0;
+  bool gpl_compatible = false;
+  u64 load_time_ns = 0;
+  u32 uid = 0;
+  u32 memlock = 0;
+  u32 verified_insns = 0;
+  u32 max_ctx_offset = 0;  ///< bytes of context that it reads
+  std::vector<maps::MapRef> maps;
+  std::shared_ptr<BtfObject> btf;
+  std::vector<isa::Insn> xlated;  ///< as `dump xlated` shows it
+  std::vector<SubprogInfo> subprogs;
+  std::vector<verifier::FuncInfo> func_info;
+  std::vector<verifier::LineInfo> line_info;
+  std::optional<vm::Code> code;
+
+  /// How to run it. With `counted` each run is timed and counted (kernel.bpf_stats_enabled).
+  [[nodiscard]] Entry entry(bool counted) const;
+
+  mutable std::atomic<u64> run_time_ns{0};
+  mutable std::atomic<u64> run_cnt{0};
+};
+
+/// "bpf_prog_TAG_NAME", the symbol of a subprogram.
+[[nodiscard]] std::string symbol_name(const Program& program, const SubprogInfo& subprog);
+/// Where the symbol stands in our symbol table: distinct for every subprogram of every program. There is no
+/// code at the address.
+[[nodiscard]] u64 symbol_address(const Program& program, std::size_t subprog);
+/// __bpf_call_base of our symbol table.
+inline constexpr u64 call_base = 0xffffffff81200000;
+
+[[nodiscard]] ProgramInfo describe(const Program& program);
+
+/// Who unhooks a link when it goes.
+class LinkOwner {
+ public:
+  virtual void link_gone(class Link& link) noexcept = 0;
+
+ protected:
+  ~LinkOwner() = default;
+};
+
+/// An attachment of a program that lives as long as it is referred to.
+class Link {
+ public:
+  explicit Link(LinkOwner& owner) : owner_(owner) {}
+  ~Link() { owner_.link_gone(*this); }
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  u32 id = 0;
+  LinkType type{};
+  std::shared_ptr<Program> program;
+  u32 ifindex = 0;  ///< 0: detached
+  u32 flags = 0;
+
+ private:
+  LinkOwner& owner_;
+};
+
+}  // namespace skep::runtime

@@ -1,0 +1,82 @@
+// A loaded program as it is run and shown (bpf_prog_get_info_by_fd() of kernel/bpf/syscall.c).
+#include <fmt/format.h>
+#include <time.h>
+
+#include "runtime/objects.hpp"
+
+namespace skep::runtime {
+namespace {
+
+u64 now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<u64>(now.tv_sec) * 1'000'000'000u + static_cast<u64>(now.tv_nsec);
+}
+
+u64 run_counted(const void* self, void* ctx, RunContext* rc) {
+  const auto& program = *static_cast<const Program*>(self);
+  const u64 start = now_ns();
+  const u64 result = program.code->entry()(ctx, rc);
+  program.run_time_ns.fetch_add(now_ns() - start, std::memory_order_relaxed);
+  program.run_cnt.fetch_add(1, std::memory_order_relaxed);
+  return result;
+}
+
+template <class Record>
+InfoRecords records_of(const std::vector<Record>& from) {
+  InfoRecords records;
+  if (from.empty()) return records;
+  records.record_size = sizeof(Record);
+  const ByteView bytes = std::as_bytes(std::span(from));
+  records.bytes.assign(bytes.begin(), bytes.end());
+  return records;
+}
+
+/// The symbols of a program's subprograms stand together, those of programs apart.
+constexpr u64 program_symbols = 0xffffffffc0000000;
+constexpr u64 bytes_per_program = 0x1000;
+constexpr u64 bytes_per_subprog = 16;
+
+}  // namespace
+
+Entry Program::entry(bool counted) const {
+  if (counted) return {run_counted, this};
+  return code->entry();
+}
+
+std::string symbol_name(const Program& program, const SubprogInfo& subprog) {
+  const std::string& name = subprog.name.empty() ? program.name : subprog.name;
+  return fmt::format("bpf_prog_{:016x}{}{}", subprog.tag, name.empty() ? "" : "_", name);
+}
+
+u64 symbol_address(const Program& program, std::size_t subprog) {
+  return program_symbols + program.id * bytes_per_program + subprog * bytes_per_subprog;
+}
+
+ProgramInfo describe(const Program& program) {
+  ProgramInfo info;
+  info.type = program.type;
+  info.id = program.id;
+  info.tag = program.tag;
+  info.name = program.name;
+  info.xlated = program.xlated;
+  info.xlated_len = static_cast<u32>(program.xlated.size() * sizeof(isa::Insn));
+  info.load_time_ns = program.load_time_ns;
+  info.created_by_uid = program.uid;
+  for (const auto& map : program.maps) info.map_ids.push_back(map->facts().id);
+  info.gpl_compatible = program.gpl_compatible;
+  info.btf_id = program.btf != nullptr ? program.btf->id : 0;
+  info.func_info = records_of(program.func_info);
+  info.line_info = records_of(program.line_info);
+  for (std::size_t i = 0; i < program.subprogs.size(); ++i) {
+    info.jited_ksyms.push_back(symbol_address(program, i));
+    info.prog_tags.push_back(program.subprogs[i].tag);
+  }
+  info.run_time_ns = program.run_time_ns.load(std::memory_order_relaxed);
+  info.run_cnt = program.run_cnt.load(std::memory_order_relaxed);
+  info.verified_insns = program.verified_insns;
+  info.bytes_memlock = program.memlock;
+  return info;
+}
+
+}  // namespace skep::runtime

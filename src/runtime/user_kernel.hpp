@@ -1,0 +1,136 @@
+// UserKernel: our kernel in this process. Everything bpf(2) can ask of a Kernel, over objects that live here:
+// ids, descriptors, pins, programs, maps, BTF, links, XDP attachments, trace_pipe, statistics.
+//   load.cpp            the way of a program; read it first
+//   user_kernel.cpp     making it, ids, info, pins, running; user_kernel_maps.cpp, user_kernel_links.cpp: the
+//   rest
+// Thread-safe: one lock for the tables; programs run, verify and touch map elements outside it.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "kernel/kernel.hpp"
+#include "runtime/load.hpp"
+#include "runtime/pins.hpp"
+#include "runtime/tables.hpp"
+#include "runtime/trace.hpp"
+#include "runtime/xdp_table.hpp"
+
+namespace skep::runtime {
+
+struct Config {
+  /// Holds fs/, the pins, and trace_pipe. Empty: a kernel inside one process, without pins, its trace_pipe an
+  /// unnamed pipe.
+  std::string directory;
+  std::optional<u32> uid;  ///< who programs are loaded by; the process's own if not given
+  TagHash tag_hash = TagHash::sha256;
+  u32 cpus = 0;  ///< possible CPUs; 0: the machine's
+};
+
+class UserKernel final : public Kernel {
+ public:
+  /// EBUSY: another instance has the directory. Errors name what could not be made.
+  static Result<std::unique_ptr<UserKernel>> create(const Config& config);
+  /// Detaches everything and removes the pins.
+  ~UserKernel() override;
+
+  [[nodiscard]] std::string_view kernel_name() const override { return "user"; }
+
+  Result<Handle> map_create(const MapSpec& spec) override;
+  Result<void> map_lookup_elem(int map, ByteView key, MutBytes value, u64 flags) override;
+  Result<void> map_update_elem(int map, ByteView key, ByteView value, u64 flags) override;
+  Result<void> map_delete_elem(int map, ByteView key) override;
+  Result<void> map_get_next_key(int map, ByteView key, MutBytes next_key) override;
+  Result<void> map_lookup_and_delete_elem(int map, ByteView key, MutBytes value, u64 flags) override;
+  Result<void> map_freeze(int map) override;
+  Result<BatchResult> map_lookup_batch(int map, ByteView in_batch, MutBytes out_batch, MutBytes keys,
+                                       MutBytes values, u32 max_count, u64 elem_flags,
+                                       bool and_delete) override;
+  Result<u32> map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags) override;
+  Result<u32> map_delete_batch(int map, ByteView keys, u32 count) override;
+  Result<MapMemory> map_memory(int map) override;
+
+  Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want = {}, Log* log = nullptr) override;
+  Result<TestRunResult> prog_test_run(int prog, const TestRunSpec& spec) override;
+  Result<void> prog_bind_map(int prog, int map) override;
+  Result<Handle> btf_load(ByteView btf, const LogRequest& want = {}, Log* log = nullptr) override;
+
+  Result<u32> get_next_id(ObjectKind kind, u32 start_id) override;
+  Result<Handle> get_fd_by_id(ObjectKind kind, u32 id) override;
+  Result<u32> possible_cpus() override { return percpu_->cpus(); }
+
+  Result<ProgramInfo> prog_info(int prog) override;
+  Result<MapInfo> map_info(int map) override;
+  Result<BtfInfo> btf_info(int btf) override;
+  Result<LinkInfo> link_info(int link) override;
+
+  Result<void> obj_pin(int object, ObjectKind kind, const std::string& path) override;
+  Result<Handle> obj_get(const std::string& path) override;
+  Result<std::string> pin_directory() override;
+
+  Result<Handle> link_create(const LinkSpec& spec) override;
+  Result<void> link_update(int link, const LinkUpdate& update) override;
+  Result<void> link_detach(int link) override;
+  Result<void> xdp_attach(const XdpAttach& attach) override;
+  Result<std::vector<XdpAttachment>> xdp_query() override;
+  Result<std::vector<TcAttachment>> tc_query() override { return std::vector<TcAttachment>{}; }
+  Result<ProgQueryResult> prog_query(const ProgQuery& query) override;
+
+  Result<UniqueFd> trace_pipe() override { return trace_->open_reader(); }
+  Result<void> set_stats_enabled(bool on) override;
+  Result<SymbolTable> symbols() override;
+
+  // Beyond bpf(2), for whoever runs programs in this process.
+
+  /// The XDP program behind a descriptor, to give to a hook; valid while `prog` (or a pin) refers to it.
+  Result<hooks::XdpProgram> xdp_program(int prog);
+  /// What a worker that is CPU `cpu` runs programs with.
+  [[nodiscard]] RunContext run_context(u32 cpu);
+  /// The counters of the XDP hook at an interface. ENOENT: it has no program.
+  Result<hooks::XdpStats> xdp_stats(u32 ifindex);
+  /// Readable when a pin may have gone: call sweep(). -1: there are no pins.
+  [[nodiscard]] int pin_wake_fd() const { return pins_ != nullptr ? pins_->wake_fd() : -1; }
+  /// Drops what only removed pins or deleted interfaces referred to. Every question about ids does so too.
+  void sweep();
+  [[nodiscard]] TraceRing& trace() { return *trace_; }
+
+ protected:
+  void close(ObjectKind kind, int fd) noexcept override;
+
+ private:
+  using Lock = std::lock_guard<std::recursive_mutex>;  // dropping an object may come back here (links)
+
+  UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> percpu, std::unique_ptr<TraceRing> trace,
+             std::unique_ptr<PinDirectory> pins);
+  template <class T>
+  Result<std::shared_ptr<T>> object(int fd, ObjectKind kind) {
+    const Lock lock(mutex_);
+    return fds_.get<T>(fd, kind);
+  }
+  Result<maps::MapRef> map(int fd) { return object<maps::Map>(fd, ObjectKind::map); }
+  Result<std::shared_ptr<Program>> program(int fd) { return object<Program>(fd, ObjectKind::prog); }
+  Result<std::shared_ptr<BtfObject>> btf(int fd) { return object<BtfObject>(fd, ObjectKind::btf); }
+  Handle open(ObjectKind kind, std::shared_ptr<void> what) {
+    return {*this, kind, fds_.add(kind, std::move(what))};
+  }
+  hooks::XdpConfig xdp_config(const Program& program);
+  hooks::XdpProgram hook_program(const Program& program) const;
+
+  std::unique_ptr<maps::PercpuArea> percpu_;
+  std::unique_ptr<TraceRing> trace_;
+  std::recursive_mutex mutex_;
+  TagHash tag_hash_;
+  u32 uid_;
+  std::atomic<bool> stats_{false};
+  u32 next_cpu_ = 0;
+  // In this order: what comes first is gone last.
+  XdpTable xdp_;
+  IdTable<Program> programs_;
+  IdTable<maps::Map> maps_;
+  IdTable<BtfObject> btfs_;
+  IdTable<Link> links_;
+  std::unique_ptr<PinDirectory> pins_;
+  DescriptorTable fds_;
+};
+
+}  // namespace skep::runtime

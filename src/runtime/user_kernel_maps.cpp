@@ -1,0 +1,83 @@
+// Maps of UserKernel: made with their BTF, found by descriptor; what is done to elements is maps/'s.
+#include <fmt/format.h>
+
+#include "runtime/map_btf.hpp"
+#include "runtime/user_kernel.hpp"
+
+namespace skep::runtime {
+namespace {
+
+/// A map's companion: its BTF lives as long as the map.
+struct MapBtf {
+  std::shared_ptr<BtfObject> btf;
+  u32 key_type_id = 0;
+  u32 value_type_id = 0;
+};
+
+}  // namespace
+
+Result<Handle> UserKernel::map_create(const MapSpec& spec) {
+  maps::MapRef made = TRY(maps::create(spec, {percpu_.get()}));
+  if (spec.btf_key_type_id != 0 || spec.btf_value_type_id != 0) {
+    auto object = TRY(btf(spec.btf_fd));
+    if (auto ok = check_map_btf(spec, object->btf, made->mutable_facts()); !ok)
+      return std::unexpected(std::move(ok).error());
+    made->companion = std::make_shared<const MapBtf>(
+        MapBtf{std::move(object), spec.btf_key_type_id, spec.btf_value_type_id});
+  }
+  const Lock lock(mutex_);
+  made->mutable_facts().id = maps_.add(made);
+  return open(ObjectKind::map, std::move(made));
+}
+
+Result<MapInfo> UserKernel::map_info(int fd) {
+  const auto held = TRY(map(fd));
+  const maps::MapFacts facts = held->snapshot();
+  MapInfo info;
+  info.type = facts.type;
+  info.id = facts.id;
+  info.key_size = facts.key_size;
+  info.value_size = facts.value_size;
+  info.max_entries = facts.max_entries;
+  info.flags = facts.flags;
+  info.name = facts.name;
+  info.map_extra = facts.map_extra;
+  info.bytes_memlock = held->memlock();
+  info.frozen = facts.frozen;
+  if (const auto of_map = std::static_pointer_cast<const MapBtf>(held->companion); of_map != nullptr) {
+    info.btf_id = of_map->btf->id;
+    info.btf_key_type_id = of_map->key_type_id;
+    info.btf_value_type_id = of_map->value_type_id;
+  }
+  return info;
+}
+
+Result<void> UserKernel::map_lookup_elem(int fd, ByteView key, MutBytes value, u64 flags) {
+  return TRY(map(fd))->user_lookup(key, value, flags);
+}
+Result<void> UserKernel::map_update_elem(int fd, ByteView key, ByteView value, u64 flags) {
+  return TRY(map(fd))->user_update(key, value, flags);
+}
+Result<void> UserKernel::map_delete_elem(int fd, ByteView key) { return TRY(map(fd))->user_delete(key); }
+Result<void> UserKernel::map_get_next_key(int fd, ByteView key, MutBytes next_key) {
+  return TRY(map(fd))->user_next_key(key, next_key);
+}
+Result<void> UserKernel::map_lookup_and_delete_elem(int fd, ByteView key, MutBytes value, u64 flags) {
+  return TRY(map(fd))->user_take(key, value, flags);
+}
+Result<void> UserKernel::map_freeze(int fd) { return TRY(map(fd))->freeze(); }
+Result<BatchResult> UserKernel::map_lookup_batch(int fd, ByteView in_batch, MutBytes out_batch, MutBytes keys,
+                                                 MutBytes values, u32 max_count, u64 elem_flags,
+                                                 bool and_delete) {
+  return TRY(map(fd))->user_lookup_batch(in_batch, out_batch, keys, values, max_count, elem_flags,
+                                         and_delete);
+}
+Result<u32> UserKernel::map_update_batch(int fd, ByteView keys, ByteView values, u32 count, u64 elem_flags) {
+  return TRY(map(fd))->user_update_batch(keys, values, count, elem_flags);
+}
+Result<u32> UserKernel::map_delete_batch(int fd, ByteView keys, u32 count) {
+  return TRY(map(fd))->user_delete_batch(keys, count);
+}
+Result<MapMemory> UserKernel::map_memory(int fd) { return TRY(map(fd))->memory(); }
+
+}  // namespace skep::runtime

@@ -1,0 +1,171 @@
+// See xdp_table.hpp.
+#include "runtime/xdp_table.hpp"
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <bit>
+
+#include "base/fd.hpp"
+
+namespace skep::runtime {
+namespace {
+
+constexpr u32 mode_flags = uapi::XDP_FLAGS_SKB_MODE | uapi::XDP_FLAGS_DRV_MODE | uapi::XDP_FLAGS_HW_MODE;
+constexpr u32 known_flags = mode_flags | uapi::XDP_FLAGS_UPDATE_IF_NOEXIST | uapi::XDP_FLAGS_REPLACE;
+
+std::string interface_name(u32 ifindex) {
+  std::array<char, IF_NAMESIZE> name{};
+  return ::if_indextoname(ifindex, name.data()) != nullptr ? name.data() : "";
+}
+
+/// Whether the kernel's driver of the interface runs XDP itself; loopback, bridges, dummies and VLANs do not.
+/// skep's hook is the same for all, but modes are shown and refused as the kernel would.
+bool has_native_xdp(u32 ifindex) {
+  const std::string directory = "/sys/class/net/" + interface_name(ifindex);
+  const auto type = read_file(directory + "/type", 64);
+  if (type && type->starts_with("772")) return false;  // ARPHRD_LOOPBACK
+  const auto uevent = read_file(directory + "/uevent", 4096);
+  for (const std::string_view kind : {"DEVTYPE=bridge", "DEVTYPE=vlan", "DEVTYPE=macvlan", "DEVTYPE=vxlan"})
+    if (uevent && uevent->find(kind) != std::string::npos) return false;
+  return true;
+}
+
+/// dev_xdp_mode()
+XdpMode mode_of(u32 ifindex, u32 flags) {
+  if ((flags & uapi::XDP_FLAGS_HW_MODE) != 0) return XdpMode::offload;
+  if ((flags & uapi::XDP_FLAGS_DRV_MODE) != 0) return XdpMode::driver;
+  if ((flags & uapi::XDP_FLAGS_SKB_MODE) != 0) return XdpMode::generic;
+  return has_native_xdp(ifindex) ? XdpMode::driver : XdpMode::generic;
+}
+
+}  // namespace
+
+Result<void> XdpTable::check(u32 ifindex, XdpMode mode, bool is_link, const Program* next,
+                             const Program* expected, u32 flags) const {
+  if (std::popcount(flags & mode_flags) > 1) return fail(EINVAL, "Only one XDP mode flag can be set");
+  if (expected != nullptr && (flags & uapi::XDP_FLAGS_REPLACE) == 0)
+    return fail(EINVAL, "XDP_FLAGS_REPLACE is not specified");
+  const auto it = slots_.find(ifindex);
+  const Slot* slot = it != slots_.end() ? &it->second : nullptr;
+  const bool same_mode = slot != nullptr && slot->mode == mode;
+  if (same_mode && slot->link != nullptr) return fail(EBUSY, "Can't replace active BPF XDP link");
+  const Program* current = same_mode ? slot->program.get() : nullptr;
+  if (is_link && current != nullptr) return fail(EBUSY, "Can't replace active XDP program with BPF link");
+  if ((flags & uapi::XDP_FLAGS_REPLACE) != 0 && current != expected)
+    return fail(EEXIST, "Active program does not match expected");
+  if (next == nullptr) return {};
+  if ((flags & uapi::XDP_FLAGS_UPDATE_IF_NOEXIST) != 0 && current != nullptr)
+    return fail(EBUSY, "XDP program already attached");
+  if (mode == XdpMode::offload) return fail(EINVAL, "Programs are not offloaded to devices by skep");
+  if (slot != nullptr && !same_mode)
+    return fail(EEXIST, "Native and generic XDP can't be active at the same time");
+  if (next->expected_attach_type == AttachType::xdp_devmap)
+    return fail(EINVAL, "BPF_XDP_DEVMAP programs can not be attached to a device");
+  if (next->expected_attach_type == AttachType::xdp_cpumap)
+    return fail(EINVAL, "BPF_XDP_CPUMAP programs can not be attached to a device");
+  if (mode == XdpMode::driver && !has_native_xdp(ifindex))
+    return fail(EOPNOTSUPP, "Underlying driver does not support XDP in native mode");
+  return {};
+}
+
+Result<void> XdpTable::install(u32 ifindex, XdpMode mode, const std::shared_ptr<Program>& program,
+                               Link* link) {
+  const auto it = slots_.find(ifindex);
+  if (it != slots_.end()) {
+    Slot& slot = it->second;
+    if (slot.program != program) slot.hook->set_program(config_of_(*program).program);
+    slot.program = program;  // the old one runs nowhere any more
+    slot.link = link;
+    return {};
+  }
+  Slot slot;
+  slot.mode = mode;
+  slot.program = program;
+  slot.link = link;
+  slot.hook = TRY(hooks::XdpAttachment::open(ifindex, config_of_(*program)));
+  slots_.emplace(ifindex, std::move(slot));
+  return {};
+}
+
+void XdpTable::remove(u32 ifindex) {
+  const auto it = slots_.find(ifindex);
+  if (it == slots_.end()) return;
+  it->second.hook.reset();  // before the program may go
+  if (it->second.link != nullptr) it->second.link->ifindex = 0;
+  slots_.erase(it);
+}
+
+Result<void> XdpTable::attach(u32 ifindex, const std::shared_ptr<Program>& program,
+                              const std::shared_ptr<Program>& expected, u32 flags) {
+  sweep();
+  if (interface_name(ifindex).empty()) return fail(ENODEV, fmt::format("there is no interface {}", ifindex));
+  if ((flags & ~known_flags) != 0) return fail(EINVAL, fmt::format("XDP flags {:#x}", flags));
+  const XdpMode mode = mode_of(ifindex, flags);
+  if (auto ok = check(ifindex, mode, false, program.get(), expected.get(), flags); !ok) return ok;
+  if (program != nullptr) return install(ifindex, mode, program, nullptr);
+  const auto it = slots_.find(ifindex);
+  if (it != slots_.end() && it->second.mode == mode) remove(ifindex);
+  return {};
+}
+
+Result<void> XdpTable::attach_link(Link& link) {
+  sweep();
+  if (interface_name(link.ifindex).empty())
+    return fail(EINVAL, fmt::format("there is no interface {}", link.ifindex));
+  if ((link.flags & ~mode_flags) != 0) return fail(EINVAL, "Invalid XDP flags for BPF link attachment");
+  const XdpMode mode = mode_of(link.ifindex, link.flags);
+  if (auto ok = check(link.ifindex, mode, true, link.program.get(), nullptr, link.flags); !ok) return ok;
+  return install(link.ifindex, mode, link.program, &link);
+}
+
+Result<void> XdpTable::update_link(Link& link, const std::shared_ptr<Program>& program) {
+  sweep();
+  const auto it = slots_.find(link.ifindex);
+  if (it == slots_.end() || it->second.link != &link) return fail(ENOLINK, "the link is detached");
+  return install(link.ifindex, it->second.mode, program, &link);
+}
+
+void XdpTable::link_gone(Link& link) noexcept {
+  const auto it = slots_.find(link.ifindex);
+  if (it != slots_.end() && it->second.link == &link) remove(link.ifindex);
+}
+
+std::vector<XdpAttachment> XdpTable::query() {
+  sweep();
+  std::vector<XdpAttachment> attachments;
+  for (const auto& [ifindex, slot] : slots_) {
+    XdpAttachment attachment;
+    attachment.ifindex = ifindex;
+    attachment.ifname = interface_name(ifindex);
+    attachment.mode = slot.mode;
+    attachment.prog_id = slot.program->id;
+    (slot.mode == XdpMode::driver ? attachment.drv_prog_id : attachment.skb_prog_id) = slot.program->id;
+    attachments.push_back(std::move(attachment));
+  }
+  return attachments;
+}
+
+Result<hooks::XdpStats> XdpTable::stats(u32 ifindex) const {
+  const auto it = slots_.find(ifindex);
+  if (it == slots_.end()) return fail(ENOENT, fmt::format("no XDP program at interface {}", ifindex));
+  return it->second.hook->stats();
+}
+
+void XdpTable::refresh() {
+  for (auto& [ifindex, slot] : slots_) slot.hook->set_program(config_of_(*slot.program).program);
+}
+
+void XdpTable::detach_all() {
+  while (!slots_.empty()) remove(slots_.begin()->first);
+}
+
+void XdpTable::sweep() {
+  std::vector<u32> gone;
+  for (const auto& [ifindex, slot] : slots_)
+    if (slot.hook->gone()) gone.push_back(ifindex);
+  for (const u32 ifindex : gone) remove(ifindex);
+}
+
+}  // namespace skep::runtime

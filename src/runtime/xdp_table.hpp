@@ -1,0 +1,52 @@
+// Who has XDP programs on which interface: netlink attachments and bpf_links, modes, the rules and messages
+// of dev_xdp_attach() (net/core/dev.c). The hooks move the packets; this table decides and remembers. Not
+// thread-safe: UserKernel's lock guards it.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "hooks/xdp_attachment.hpp"
+#include "runtime/objects.hpp"
+
+namespace skep::runtime {
+
+class XdpTable final : public LinkOwner {
+ public:
+  /// `config_of` makes what a worker on an interface starts with.
+  explicit XdpTable(std::function<hooks::XdpConfig(const Program&)> config_of)
+      : config_of_(std::move(config_of)) {}
+
+  /// IFLA_XDP: attaches `program`, or detaches if it is null; `expected` with XDP_FLAGS_REPLACE.
+  Result<void> attach(u32 ifindex, const std::shared_ptr<Program>& program,
+                      const std::shared_ptr<Program>& expected, u32 flags);
+  /// BPF_LINK_CREATE: hooks up link->program at link->ifindex with link->flags.
+  Result<void> attach_link(Link& link);
+  Result<void> update_link(Link& link, const std::shared_ptr<Program>& program);
+  void link_gone(Link& link) noexcept override;
+
+  [[nodiscard]] std::vector<XdpAttachment> query();
+  [[nodiscard]] Result<hooks::XdpStats> stats(u32 ifindex) const;
+  /// Gives every program's worker its Entry anew: statistics were switched on or off.
+  void refresh();
+  void detach_all();
+  /// Forgets interfaces that were deleted underneath.
+  void sweep();
+
+ private:
+  struct Slot {
+    XdpMode mode = XdpMode::none;
+    std::shared_ptr<Program> program;
+    Link* link = nullptr;
+    std::unique_ptr<hooks::XdpAttachment> hook;
+  };
+  Result<void> check(u32 ifindex, XdpMode mode, bool is_link, const Program* next, const Program* expected,
+                     u32 flags) const;
+  Result<void> install(u32 ifindex, XdpMode mode, const std::shared_ptr<Program>& program, Link* link);
+  void remove(u32 ifindex);
+
+  std::function<hooks::XdpConfig(const Program&)> config_of_;
+  std::map<u32, Slot> slots_;  ///< by ifindex
+};
+
+}  // namespace skep::runtime
