@@ -112,7 +112,10 @@ class Checker {
   Result<void> find_subprogs() {
     out_.entries.push_back(0);
     for (u32 i = 0; i < out_.insns.size(); ++i)
-      if (is_function_reference(i)) out_.entries.push_back(out_.target(i));
+      if (is_function_reference(i)) {
+        if (out_.target(i) == 0) return at(i, EINVAL, "a reference to the main program as a subprogram");
+        out_.entries.push_back(out_.target(i));
+      }
     std::sort(out_.entries.begin(), out_.entries.end());
     out_.entries.erase(std::unique(out_.entries.begin(), out_.entries.end()), out_.entries.end());
     for (const u32 entry : out_.entries) {

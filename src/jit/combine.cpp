@@ -1,0 +1,179 @@
+// Liveness, and the patterns. Each pattern looks at instructions that follow one another without a jump
+// target among them and proves from liveness that intermediate values are not needed.
+#include "jit/combine.hpp"
+
+#include "jit/registers.hpp"
+
+namespace skep::jit {
+
+using isa::Family;
+using isa::Form;
+using isa::Insn;
+
+namespace {
+
+/// Live registers before each slot, iterated to the fixed point (backwards, so loops take few rounds).
+class Liveness {
+ public:
+  Liveness(const vm::Checked& program, Plan& plan)
+      : program_(program), plan_(plan), live_(program.insns.size() + 1) {}
+  void run() {
+    for (const Function& function : plan_.functions)
+      while (sweep(function)) {
+      }
+  }
+
+ private:
+  bool sweep(const Function& function) {
+    bool again = false;
+    for (u32 i = function.end; i-- > function.first;) {
+      const Form form = program_.forms[i];
+      if (form == Form::invalid) {
+        live_[i] = live_[i + 1];
+        continue;
+      }
+      const u16 after = live_after(i, form);
+      plan_.nodes[i].dead_after = static_cast<u16>(~after & 0x7ff);
+      const Operands operands = operands_of(program_.insns[i], form);
+      const u16 before = static_cast<u16>((after & ~operands.writes) | operands.reads);
+      if (before != live_[i]) {
+        live_[i] = before;
+        again = again || plan_.nodes[i].is_target;
+      }
+    }
+    return again;
+  }
+  u16 live_after(u32 i, Form form) const {
+    // What callers keep in R6..R10 is saved and restored by the function itself.
+    if (form == Form::EXIT) return 0;
+    const bool jumps = isa::has_target(form) && form != Form::CALL_LOCAL;
+    u16 live = 0;
+    if (isa::info(form).family != Family::ja) live = live_[i + 1];
+    if (jumps) live |= live_[program_.target(i)];
+    return live;
+  }
+
+  const vm::Checked& program_;
+  Plan& plan_;
+  std::vector<u16> live_;
+};
+
+class Combiner {
+ public:
+  Combiner(const vm::Checked& program, const Options& options, Plan& plan)
+      : program_(program), options_(options), plan_(plan) {}
+  void run() {
+    for (u32 i = 0; i < program_.insns.size(); ++i) {
+      if (plan_.nodes[i].shape != Shape::plain) continue;
+      try_patterns(i);
+    }
+  }
+
+ private:
+  void try_patterns(u32 i) {
+    if (try_rotate(i) || try_lea(i) || try_load_swapped(i)) return;
+    try_nothing(i);
+  }
+
+  /// The next slot, if control comes there only from `i`; else 0.
+  [[nodiscard]] u32 next(u32 i) const {
+    const u32 n = i + 1;
+    return n < program_.insns.size() && program_.forms[n] != Form::invalid && !plan_.nodes[n].is_target &&
+                   plan_.nodes[n].shape == Shape::plain
+               ? n
+               : 0;
+  }
+  [[nodiscard]] bool dead_after(u32 i, u8 r) const { return (plan_.nodes[i].dead_after & bit(r)) != 0; }
+
+  bool try_nothing(u32 i) {
+    const Insn& insn = program_.insns[i];
+    const Form form = program_.forms[i];
+    const bool nothing =
+        (form == Form::MOV64_X && insn.dst == insn.src) ||
+        ((form == Form::ADD64_K || form == Form::SUB64_K || form == Form::OR64_K || form == Form::XOR64_K) &&
+         insn.imm == 0) ||
+        form == Form::LE64;
+    if (nothing) plan_.nodes[i].shape = Shape::nothing;
+    return nothing;
+  }
+
+  /// rA = rB; rA += imm
+  bool try_lea(u32 i) {
+    if (program_.forms[i] != Form::MOV64_X && program_.forms[i] != Form::MOV32_X) return false;
+    const u32 n = next(i);
+    if (n == 0) return false;
+    const Insn &move = program_.insns[i], &add = program_.insns[n];
+    const bool wide = program_.forms[i] == Form::MOV64_X;
+    const bool matching = wide ? program_.forms[n] == Form::ADD64_K : program_.forms[n] == Form::ADD32_K;
+    if (!matching || add.dst != move.dst || move.dst == move.src) return false;
+    plan_.nodes[i].shape = Shape::lea;
+    plan_.nodes[i].operand = add.imm;
+    plan_.nodes[n].shape = Shape::absorbed;
+    return true;
+  }
+
+  /// rT = rX; rX <<= n; rT >>= w - n; rX |= rT, or with the shifts or the roles of the two exchanged.
+  bool try_rotate(u32 i) {
+    const Form move_form = program_.forms[i];
+    const bool wide = move_form == Form::MOV64_X;
+    if (!wide && move_form != Form::MOV32_X) return false;
+    const u32 a = next(i), b = a == 0 ? 0 : next(a), c = b == 0 ? 0 : next(b);
+    if (c == 0) return false;
+    const Insn& move = program_.insns[i];
+    const Insn *first = &program_.insns[a], *second = &program_.insns[b];
+    const Insn& join = program_.insns[c];
+    const Form left = wide ? Form::LSH64_K : Form::LSH32_K, right = wide ? Form::RSH64_K : Form::RSH32_K;
+    const bool left_first = program_.forms[a] == left && program_.forms[b] == right;
+    const bool right_first = program_.forms[a] == right && program_.forms[b] == left;
+    if (!left_first && !right_first) return false;
+    const s32 width = wide ? 64 : 32;
+    const s32 by = left_first ? first->imm : second->imm;
+    if (by <= 0 || by >= width || first->imm + second->imm != width) return false;
+    const Form joined = program_.forms[c];
+    const bool joins = wide ? joined == Form::OR64_X || joined == Form::ADD64_X || joined == Form::XOR64_X
+                            : joined == Form::OR32_X || joined == Form::ADD32_X || joined == Form::XOR32_X;
+    if (!joins || first->dst == second->dst) return false;
+    const auto is_pair = [&](u8 x, u8 y) {
+      return (x == move.dst && y == move.src) || (x == move.src && y == move.dst);
+    };
+    if (move.dst == move.src || !is_pair(first->dst, second->dst) || !is_pair(join.dst, join.src))
+      return false;
+    if (!dead_after(c, join.src)) return false;
+    plan_.nodes[i].shape = Shape::rotate;
+    plan_.nodes[i].operand = by;
+    plan_.nodes[i].other = join.dst;
+    for (const u32 k : {a, b, c}) plan_.nodes[k].shape = Shape::absorbed;
+    return true;
+  }
+
+  /// rA = *(u16|u32|u64 *)(rB + off); rA = beN rA
+  bool try_load_swapped(u32 i) {
+    if (isa::info(program_.forms[i]).family != Family::ldx || program_.forms[i] == Form::LDX_B ||
+        !options_.cpu.movbe)
+      return false;
+    const u32 n = next(i);
+    if (n == 0 || isa::info(program_.forms[n]).family != Family::end) return false;
+    const Form swap = program_.forms[n];
+    const u32 bits = isa::bytes_of_size(program_.insns[i].code) * 8;
+    const bool swaps = swap != Form::LE16 && swap != Form::LE32 && swap != Form::LE64;
+    if (!swaps || static_cast<u32>(program_.insns[n].imm) != bits ||
+        program_.insns[n].dst != program_.insns[i].dst)
+      return false;
+    plan_.nodes[i].shape = Shape::load_swapped;
+    plan_.nodes[n].shape = Shape::absorbed;
+    return true;
+  }
+
+  const vm::Checked& program_;
+  const Options& options_;
+  Plan& plan_;
+};
+
+}  // namespace
+
+void find_dead(const vm::Checked& program, Plan& plan) { Liveness(program, plan).run(); }
+void combine(const vm::Checked& program, const Options& options, Plan& plan) {
+  Combiner(program, options, plan).run();
+}
+
+}  // namespace skep::jit

@@ -1,0 +1,341 @@
+// Arithmetic, shifts, divisions, moves and byte swaps.
+#include <bit>
+
+#include "jit/emitter.hpp"
+
+namespace skep::jit {
+
+using isa::Form;
+namespace x86 = asmjit::x86;
+namespace op = isa::op;
+
+namespace {
+bool is_low_byte_mask(s32 imm) { return imm == 0xff; }
+bool is_low_half_mask(s32 imm) { return imm == 0xffff; }
+}  // namespace
+
+/// The shortest way to a 64-bit constant: xor, a 32-bit move, a sign-extended one, or all eight bytes.
+void Emitter::move_imm(Gp dst, u64 value) {
+  if (value == 0)
+    a_.xor_(dst.r32(), dst.r32());
+  else if (value <= 0xffffffff)
+    a_.mov(dst.r32(), static_cast<u32>(value));
+  else
+    a_.mov(dst, value);
+}
+
+void Emitter::alu_imm(u32 at, bool wide) {
+  const isa::Insn& i = insn(at);
+  const Gp dst = reg(i.dst, wide);
+  const u8 operation = isa::op_of(i.code);
+  // Adding nothing still clears the upper half of a 32-bit result.
+  const bool no_change = i.imm == 0 && (operation == op::ADD || operation == op::SUB || operation == op::OR ||
+                                        operation == op::XOR);
+  if (no_change) {
+    if (!wide) a_.mov(dst, dst);
+    return;
+  }
+  switch (operation) {
+    case op::ADD:
+      if (i.imm == 128)
+        a_.sub(dst, -128);
+      else
+        a_.add(dst, i.imm);
+      return;
+    case op::SUB:
+      if (i.imm == 128)
+        a_.add(dst, -128);
+      else
+        a_.sub(dst, i.imm);
+      return;
+    case op::MUL:
+      return multiply_imm(dst, i.imm);
+    case op::OR:
+      a_.or_(dst, i.imm);
+      return;
+    case op::AND:
+      return and_imm(i, wide);
+    case op::XOR:
+      if (i.imm == -1)
+        a_.not_(dst);
+      else
+        a_.xor_(dst, i.imm);
+      return;
+    case op::MOV:
+      move_imm(r64(i.dst), wide ? static_cast<u64>(static_cast<s64>(i.imm)) : static_cast<u32>(i.imm));
+      return;
+    default:
+      return shift_imm(operation, dst, static_cast<u32>(i.imm) & (wide ? 63 : 31));
+  }
+}
+
+void Emitter::and_imm(const isa::Insn& i, bool wide) {
+  const Gp low = r32(i.dst);
+  if (i.imm == 0)
+    a_.xor_(low, low);
+  else if (is_low_byte_mask(i.imm))
+    a_.movzx(low, low.r8());
+  else if (is_low_half_mask(i.imm))
+    a_.movzx(low, low.r16());
+  else if (i.imm == -1 && !wide)
+    a_.mov(low, low);
+  else if (i.imm == -1)
+    return;
+  else if (i.imm > 0)
+    a_.and_(low, i.imm);  // the upper half becomes zero either way
+  else
+    a_.and_(reg(i.dst, wide), i.imm);
+}
+
+void Emitter::multiply_imm(Gp dst, s32 imm) {
+  const u32 value = static_cast<u32>(imm);
+  if (imm == 0)
+    a_.xor_(dst.r32(), dst.r32());
+  else if (imm == 1 && dst.isGpd())
+    a_.mov(dst, dst);
+  else if (imm == 1)
+    return;
+  else if (imm > 0 && std::has_single_bit(value))
+    a_.shl(dst, std::countr_zero(value));
+  else if (imm == 3 || imm == 5 || imm == 9)
+    a_.lea(dst, x86::ptr(dst.r64(), dst.r64(), static_cast<u32>(std::countr_zero(value - 1)), 0));
+  else
+    a_.imul(dst, dst, imm);
+}
+
+void Emitter::shift_imm(u8 operation, Gp dst, u32 count) {
+  if (count == 0) {
+    if (dst.isGpd()) a_.mov(dst, dst);
+    return;
+  }
+  switch (operation) {
+    case op::LSH:
+      if (count == 1)
+        a_.add(dst, dst);
+      else
+        a_.shl(dst, count);
+      return;
+    case op::RSH:
+      a_.shr(dst, count);
+      return;
+    default:
+      a_.sar(dst, count);
+      return;
+  }
+}
+
+void Emitter::alu_reg(u32 at, bool wide) {
+  const isa::Insn& i = insn(at);
+  const Gp dst = reg(i.dst, wide), src = reg(i.src, wide);
+  switch (isa::op_of(i.code)) {
+    case op::ADD:
+      a_.add(dst, src);
+      return;
+    case op::SUB:
+      a_.sub(dst, src);
+      return;
+    case op::MUL:
+      a_.imul(dst, src);
+      return;
+    case op::OR:
+      a_.or_(dst, src);
+      return;
+    case op::AND:
+      a_.and_(dst, src);
+      return;
+    case op::XOR:
+      if (i.dst == i.src)
+        a_.xor_(dst.r32(), dst.r32());
+      else
+        a_.xor_(dst, src);
+      return;
+    case op::MOV:
+      a_.mov(dst, src);
+      return;
+    default:
+      return shift_reg(isa::op_of(i.code), i, wide);
+  }
+}
+
+/// With BMI2 any register counts; without it only cl does, which is R4's.
+void Emitter::shift_reg(u8 operation, const isa::Insn& i, bool wide) {
+  const Gp dst = reg(i.dst, wide), src = reg(i.src, wide);
+  if (options_.cpu.bmi2) {
+    if (operation == op::LSH)
+      a_.shlx(dst, dst, src);
+    else if (operation == op::RSH)
+      a_.shrx(dst, dst, src);
+    else
+      a_.sarx(dst, dst, src);
+    return;
+  }
+  const auto shift = [&](Gp target) {
+    if (operation == op::LSH)
+      a_.shl(target, x86::cl);
+    else if (operation == op::RSH)
+      a_.shr(target, x86::cl);
+    else
+      a_.sar(target, x86::cl);
+  };
+  constexpr u8 rcx_is = 4;
+  if (i.src == rcx_is) return shift(dst);
+  const Gp saved = scratch(0, true);
+  a_.mov(saved, x86::rcx);
+  a_.mov(x86::ecx, r32(i.src));
+  if (i.dst == rcx_is) {
+    shift(wide ? saved : saved.r32());
+    a_.mov(x86::rcx, saved);
+  } else {
+    shift(dst);
+    a_.mov(x86::rcx, saved);
+  }
+}
+
+/// Division and modulo by a constant that needs no division. False: nothing emitted.
+bool Emitter::divide_imm(const isa::Insn& i, bool wide) {
+  const Gp dst = reg(i.dst, wide), low = r32(i.dst);
+  const bool modulo = isa::op_of(i.code) == op::MOD;
+  if (i.imm == 0) {
+    if (!modulo)
+      a_.xor_(low, low);
+    else if (!wide)
+      a_.mov(low, low);
+    return true;
+  }
+  const u64 divisor = wide ? static_cast<u64>(static_cast<s64>(i.imm)) : static_cast<u32>(i.imm);
+  if (i.off == 1 || !std::has_single_bit(divisor)) return false;
+  const u32 shift = static_cast<u32>(std::countr_zero(divisor));
+  if (!modulo) {
+    shift_imm(op::RSH, dst, shift);
+  } else if (shift < 32) {
+    isa::Insn mask = i;
+    mask.imm = static_cast<s32>((1u << shift) - 1);
+    and_imm(mask, wide);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/// RFC 9669: by zero gives 0, modulo zero the dividend; the most negative by -1 is itself (the processor
+/// would trap on both).
+void Emitter::divide(u32 at, bool wide, bool is_signed) {
+  const isa::Insn& i = insn(at);
+  const bool by_register = isa::is_reg_source(i.code);
+  const bool modulo = isa::op_of(i.code) == op::MOD;
+  if (!by_register && divide_imm(i, wide)) return;
+  const Gp dst = reg(i.dst, wide), divisor = scratch(0, wide);
+  if (by_register)
+    a_.mov(divisor, reg(i.src, wide));
+  else if (wide)
+    a_.mov(divisor, static_cast<s64>(i.imm));
+  else
+    a_.mov(divisor, static_cast<u32>(i.imm));
+
+  const Label zero = a_.newLabel(), minus_one = a_.newLabel(), done = a_.newLabel();
+  if (by_register) {
+    a_.test(divisor, divisor);
+    a_.short_().jz(zero);
+  }
+  if (is_signed) {
+    a_.cmp(divisor, -1);
+    a_.short_().je(minus_one);
+  }
+  divide_core(at, divisor, wide, is_signed);
+  if (by_register || is_signed) a_.short_().jmp(done);
+  if (is_signed) {
+    a_.bind(minus_one);
+    if (modulo)
+      a_.xor_(dst.r32(), dst.r32());
+    else
+      a_.neg(dst);
+    if (by_register) a_.short_().jmp(done);
+  }
+  if (by_register) {
+    a_.bind(zero);
+    if (!modulo)
+      a_.xor_(dst.r32(), dst.r32());
+    else if (!wide)
+      a_.mov(dst, dst);
+  }
+  a_.bind(done);
+}
+
+/// rdx:rax by `divisor`; R0 and R3 live there and are put aside unless they are dead or the destination.
+void Emitter::divide_core(u32 at, Gp divisor, bool wide, bool is_signed) {
+  const isa::Insn& i = insn(at);
+  constexpr u8 rax_is = 0, rdx_is = 3;
+  const bool keep_rax = i.dst != rax_is && !is_dead_after(at, rax_is);
+  const bool keep_rdx = i.dst != rdx_is && !is_dead_after(at, rdx_is);
+  const Gp kept_rax = scratch(1, true), kept_rdx = scratch(2, true);
+  if (keep_rax) a_.mov(kept_rax, x86::rax);
+  if (keep_rdx) a_.mov(kept_rdx, x86::rdx);
+  if (i.dst != rax_is) a_.mov(reg(rax_is, wide), reg(i.dst, wide));
+  if (!is_signed)
+    a_.xor_(x86::edx, x86::edx);
+  else if (wide)
+    a_.cqo();
+  else
+    a_.cdq();
+  if (is_signed)
+    a_.idiv(divisor);
+  else
+    a_.div(divisor);
+  const bool modulo = isa::op_of(i.code) == op::MOD;
+  const u8 result = modulo ? rdx_is : rax_is;
+  if (i.dst != result) a_.mov(reg(i.dst, wide), reg(result, wide));
+  if (keep_rax) a_.mov(x86::rax, kept_rax);
+  if (keep_rdx) a_.mov(x86::rdx, kept_rdx);
+}
+
+void Emitter::byte_swap(u32 at) {
+  const isa::Insn& i = insn(at);
+  const Gp low = r32(i.dst);
+  switch (program_.forms[at]) {
+    case Form::LE16:
+      a_.movzx(low, low.r16());
+      return;
+    case Form::LE32:
+      a_.mov(low, low);
+      return;
+    case Form::LE64:
+      return;
+    case Form::BE16:
+    case Form::BSWAP16:
+      a_.rol(low.r16(), 8);
+      a_.movzx(low, low.r16());
+      return;
+    case Form::BE32:
+    case Form::BSWAP32:
+      a_.bswap(low);
+      return;
+    default:
+      a_.bswap(r64(i.dst));
+      return;
+  }
+}
+
+void Emitter::sign_extend(u8 dst, u8 src, u32 from, bool wide) {
+  if (from == 4)
+    a_.movsxd(r64(dst), r32(src));
+  else
+    a_.movsx(reg(dst, wide), sized(r64(src), from));
+}
+
+/// x rotated left by `operand` into `other`, whichever of the pair that is.
+void Emitter::rotate(u32 at) {
+  const isa::Insn& move = insn(at);
+  const Node& node = plan_.nodes[at];
+  const bool wide = program_.forms[at] == Form::MOV64_X;
+  const Gp dst = reg(node.other, wide), src = reg(move.src, wide);
+  if (node.other == move.src)
+    a_.rol(dst, node.operand);
+  else if (options_.cpu.bmi2)
+    a_.rorx(dst, src, (wide ? 64 : 32) - node.operand);
+  else {
+    a_.mov(dst, src);
+    a_.rol(dst, node.operand);
+  }
+}
+
+}  // namespace skep::jit

@@ -1,0 +1,126 @@
+// Loads, stores and atomic operations.
+#include "jit/emitter.hpp"
+
+namespace skep::jit {
+
+namespace x86 = asmjit::x86;
+namespace op = isa::op;
+
+/// Ordinary loads; on x86-64 they acquire.
+void Emitter::load(u32 at) {
+  const isa::Insn& i = insn(at);
+  const u32 bytes = isa::bytes_of_size(i.code);
+  const Mem from = memory(i.src, i.off, bytes);
+  if (bytes == 8)
+    a_.mov(r64(i.dst), from);
+  else if (bytes == 4)
+    a_.mov(r32(i.dst), from);
+  else
+    a_.movzx(r32(i.dst), from);
+}
+
+void Emitter::load_signed(u32 at) {
+  const isa::Insn& i = insn(at);
+  const u32 bytes = isa::bytes_of_size(i.code);
+  const Mem from = memory(i.src, i.off, bytes);
+  if (bytes == 4)
+    a_.movsxd(r64(i.dst), from);
+  else
+    a_.movsx(r64(i.dst), from);
+}
+
+/// A load and the byte swap of what it loaded (movbe); 16 bits need their upper part cleared.
+void Emitter::load_swapped(u32 at) {
+  const isa::Insn& i = insn(at);
+  const u32 bytes = isa::bytes_of_size(i.code);
+  const Mem from = memory(i.src, i.off, bytes);
+  if (bytes == 2) {
+    a_.movzx(r32(i.dst), from);
+    a_.rol(r32(i.dst).r16(), 8);
+    return;
+  }
+  a_.movbe(sized(r64(i.dst), bytes), from);
+}
+
+void Emitter::store_imm(u32 at) {
+  const isa::Insn& i = insn(at);
+  const u32 bytes = isa::bytes_of_size(i.code);
+  const s32 value = bytes == 1 ? static_cast<s8>(i.imm) : bytes == 2 ? static_cast<s16>(i.imm) : i.imm;
+  a_.mov(memory(i.dst, i.off, bytes), value);
+}
+
+/// Ordinary stores; on x86-64 they release.
+void Emitter::store_reg(u32 at) {
+  const isa::Insn& i = insn(at);
+  const u32 bytes = isa::bytes_of_size(i.code);
+  a_.mov(memory(i.dst, i.off, bytes), sized(r64(i.src), bytes));
+}
+
+void Emitter::atomic(u32 at) {
+  const isa::Insn& i = insn(at);
+  const bool wide = isa::size_of(i.code) == op::DW;
+  const Mem cell = memory(i.dst, i.off, wide ? 8 : 4);
+  const Gp src = reg(i.src, wide);
+  switch (i.imm) {
+    case op::ADD:
+      a_.lock().add(cell, src);
+      return;
+    case op::OR:
+      a_.lock().or_(cell, src);
+      return;
+    case op::AND:
+      a_.lock().and_(cell, src);
+      return;
+    case op::XOR:
+      a_.lock().xor_(cell, src);
+      return;
+    case op::ADD | op::FETCH:
+      a_.lock().xadd(cell, src);
+      return;
+    case op::XCHG:
+      a_.xchg(cell, src);
+      return;
+    case op::CMPXCHG:
+      a_.lock().cmpxchg(cell, src);
+      if (!wide) a_.mov(x86::eax, x86::eax);  // when equal, the processor leaves eax and its upper half alone
+      return;
+    default:
+      return atomic_loop(at, wide);
+  }
+}
+
+/// fetch_or, fetch_and, fetch_xor: no single instruction returns the old value.
+void Emitter::atomic_loop(u32 at, bool wide) {
+  const isa::Insn& i = insn(at);
+  const Gp address = scratch(0, true), kept_rax = scratch(1, true), fresh = scratch(2, wide);
+  const Gp rax = reg(0, wide);
+  const Gp operand = i.src == 0 ? (wide ? kept_rax : kept_rax.r32()) : reg(i.src, wide);
+  const Mem cell = x86::ptr(address, 0, wide ? 8 : 4);
+  a_.lea(address, x86::ptr(r64(i.dst), i.off));
+  a_.mov(kept_rax, x86::rax);
+  a_.mov(rax, cell);
+  const Label again = a_.newLabel();
+  a_.bind(again);
+  a_.mov(fresh, rax);
+  switch (i.imm & ~op::FETCH) {
+    case op::OR:
+      a_.or_(fresh, operand);
+      break;
+    case op::AND:
+      a_.and_(fresh, operand);
+      break;
+    default:
+      a_.xor_(fresh, operand);
+      break;
+  }
+  a_.lock().cmpxchg(cell, fresh);
+  a_.jne(again);
+  if (i.src == 0) {
+    if (!wide) a_.mov(x86::eax, x86::eax);
+    return;
+  }
+  a_.mov(reg(i.src, wide), rax);
+  a_.mov(x86::rax, kept_rax);
+}
+
+}  // namespace skep::jit

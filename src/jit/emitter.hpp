@@ -1,0 +1,110 @@
+// Emits x86-64 code for a planned program: one function a family of instructions, in emit_alu.cpp,
+// emit_memory.cpp and emit_control.cpp. Knows the calling convention (compile.hpp) and nothing of patterns.
+#pragma once
+#include <asmjit/x86.h>
+
+#include <vector>
+
+#include "jit/plan.hpp"
+
+namespace skep::jit {
+
+/// What emission leaves: the bytes (valid at the base address given) and where things are in them.
+struct Emitted {
+  std::vector<u32> insn_offsets;
+  std::vector<SubprogCode> subprogs;
+  std::vector<u32> callback_offsets;  ///< parallel to subprogs; 0: not a callback
+  u32 entry = 0, tail_entry = 0;
+};
+
+class Emitter : private asmjit::ErrorHandler {
+ public:
+  /// `callbacks`: one a subprogram, whose addresses the code loads. `base`: where the code will stand.
+  Emitter(const vm::Checked& program, const Plan& plan, const Options& options, const vm::LinkTable& links,
+          std::span<const Callback> callbacks, u64 base);
+  /// An asmjit error is a bug of ours, except for lack of memory: ENOMEM.
+  Result<Emitted> run();
+  [[nodiscard]] ByteView code() const;
+
+ private:
+  using Gp = asmjit::x86::Gp;
+  using Mem = asmjit::x86::Mem;
+  using Label = asmjit::Label;
+  using CondCode = asmjit::x86::CondCode;
+
+  // The registers of the BPF machine and the scratch ones.
+  static Gp r64(u8 r);
+  static Gp r32(u8 r) { return r64(r).r32(); }
+  static Gp sized(Gp reg, u32 bytes);
+  static Gp reg(u8 r, bool wide) { return wide ? r64(r) : r32(r); }
+  static Gp scratch(u32 which, bool wide);
+  static Mem memory(u8 base, s16 off, u32 bytes);
+  static Gp run_context() { return asmjit::x86::r12; }
+  static Mem field(std::size_t offset, u32 bytes);
+
+  void handleError(asmjit::Error code, const char* message, asmjit::BaseEmitter* origin) override;
+
+  void function(u32 index);
+  void prologue(const Function& function, bool is_main);
+  void epilogue(const Function& function, bool is_main);
+  void thunk(u32 index);
+  void instruction(u32 at);
+  void shaped(u32 at);
+  void one(u32 at);
+
+  // emit_alu.cpp
+  void alu_imm(u32 at, bool wide);
+  void alu_reg(u32 at, bool wide);
+  void shift_imm(u8 operation, Gp dst, u32 count);
+  void shift_reg(u8 operation, const isa::Insn& insn, bool wide);
+  void multiply_imm(Gp dst, s32 imm);
+  void and_imm(const isa::Insn& insn, bool wide);
+  void divide(u32 at, bool wide, bool is_signed);
+  void divide_core(u32 at, Gp divisor, bool wide, bool is_signed);
+  bool divide_imm(const isa::Insn& insn, bool wide);
+  void move_imm(Gp dst64, u64 value);
+  void byte_swap(u32 at);
+  void sign_extend(u8 dst, u8 src, u32 from, bool wide);
+  void rotate(u32 at);
+
+  // emit_memory.cpp
+  void load(u32 at);
+  void load_signed(u32 at);
+  void load_swapped(u32 at);
+  void store_imm(u32 at);
+  void store_reg(u32 at);
+  void atomic(u32 at);
+  void atomic_loop(u32 at, bool wide);
+
+  // emit_control.cpp
+  void conditional(u32 at, bool wide);
+  void jump(u32 at);
+  void jump_to(CondCode condition, u32 at, u32 target);
+  void may_goto(u32 at);
+  void call_address(u64 address);
+  void call_helper(u32 at);
+  void tail_call(u32 at);
+
+  [[nodiscard]] const isa::Insn& insn(u32 at) const { return program_.insns[at]; }
+  [[nodiscard]] bool is_dead_after(u32 at, u8 r) const { return (plan_.nodes[at].dead_after >> r & 1) != 0; }
+  Label label_of(u32 insn);
+  [[nodiscard]] bool is_short(u32 at, u32 target) const;
+
+  const vm::Checked& program_;
+  const Plan& plan_;
+  const Options& options_;
+  const vm::LinkTable& links_;
+  std::span<const Callback> callbacks_;
+  u64 base_;
+  asmjit::CodeHolder holder_;
+  asmjit::x86::Assembler a_;
+  std::vector<Label> labels_;           ///< by instruction slot; made on first use
+  std::vector<Label> function_labels_;  ///< where local calls go
+  const Function* current_ = nullptr;
+  bool in_main_ = false;
+  u32 saved_pushes_ = 0;
+  Emitted out_;
+  asmjit::Error error_ = asmjit::kErrorOk;
+};
+
+}  // namespace skep::jit

@@ -1,0 +1,149 @@
+// Facts about functions and instructions that the emitter relies on.
+#include "jit/plan.hpp"
+
+#include <algorithm>
+
+#include "base/limits.hpp"
+#include "jit/combine.hpp"
+#include "jit/registers.hpp"
+
+namespace skep::jit {
+
+using isa::Family;
+using isa::Form;
+
+namespace {
+
+/// An upper bound of the bytes that one instruction takes, by itself, whatever its operands.
+u32 bound_of(Form form) {
+  switch (isa::info(form).family) {
+    case Family::alu64:
+    case Family::alu32: {
+      const u8 operation = isa::op_of(isa::info(form).code);
+      return operation == isa::op::DIV || operation == isa::op::MOD ? 96 : 16;
+    }
+    case Family::ldx:
+    case Family::ldxsx:
+    case Family::stx:
+    case Family::load_acquire:
+    case Family::store_release:
+      return 10;
+    case Family::end:
+    case Family::st:
+      return 14;
+    case Family::movsx:
+    case Family::zext:
+      return 4;
+    case Family::atomic:
+      return 56;
+    case Family::ld_imm64:
+      return 10;
+    case Family::jcond64:
+    case Family::jcond32:
+      return 14;
+    case Family::ja:
+      return 5;
+    case Family::may_goto:
+      return 24;
+    case Family::call:
+      return 20;
+    case Family::exit:
+      return 24;
+    case Family::tail_call:
+      return 110;
+    default:
+      return 16;
+  }
+}
+
+void mark_targets(const vm::Checked& program, Plan& plan) {
+  for (u32 i = 0; i < program.insns.size(); ++i) {
+    const Form form = program.forms[i];
+    if (form != Form::invalid && isa::has_target(form) && form != Form::CALL_LOCAL)
+      plan.nodes[program.target(i)].is_target = true;
+  }
+}
+
+/// Deepest byte below R10 that the function touches directly, and whether R10 is also used in other ways.
+struct StackUse {
+  u32 direct = 0;
+  bool indirect = false;
+};
+
+void note_stack(const isa::Insn& insn, Form form, StackUse& use) {
+  const Family family = isa::info(form).family;
+  const bool base_is_src = family == Family::ldx || family == Family::ldxsx || family == Family::load_acquire;
+  const bool is_memory = base_is_src || family == Family::st || family == Family::stx ||
+                         family == Family::atomic || family == Family::store_release;
+  const Operands operands = operands_of(insn, form);
+  if ((operands.reads & bit(10)) == 0) return;
+  const bool also_a_value =
+      (family == Family::stx || family == Family::atomic || family == Family::store_release) &&
+      insn.src == 10;
+  if (!is_memory || also_a_value || (base_is_src ? insn.src : insn.dst) != 10 || insn.off >= 0) {
+    use.indirect = true;
+    return;
+  }
+  use.direct = std::max(use.direct, static_cast<u32>(-insn.off));
+}
+
+Function describe(const vm::Checked& program, u32 first, u32 end, u32 given_stack) {
+  Function function{.first = first, .end = end};
+  StackUse use;
+  for (u32 i = first; i < end; ++i) {
+    const Form form = program.forms[i];
+    if (form == Form::invalid) continue;
+    const isa::Insn& insn = program.insns[i];
+    const Operands operands = operands_of(insn, form);
+    function.saved |=
+        static_cast<u16>((operands.reads | operands.writes) & (bit(6) | bit(7) | bit(8) | bit(9)));
+    const Family family = isa::info(form).family;
+    if (family == Family::call || family == Family::tail_call) function.makes_calls = true;
+    if (family == Family::may_goto) function.has_may_goto = true;
+    if (((operands.reads | operands.writes) & bit(10)) != 0) function.uses_frame = true;
+    note_stack(insn, form, use);
+  }
+  if (function.has_may_goto) function.uses_frame = true;
+  if (function.uses_frame) {
+    u32 bytes = given_stack != 0 ? given_stack + vm::frame_slack
+                : use.indirect   ? limits::stack_bytes + vm::frame_slack
+                                 : 0;
+    bytes = std::max(bytes, use.direct);
+    function.stack_bytes = (bytes + 7) & ~u32{7};
+  }
+  return function;
+}
+
+bool needs_run_context(const vm::Checked& program) {
+  return std::any_of(program.forms.begin(), program.forms.end(), [](Form form) {
+    return form == Form::CALL_HELPER || form == Form::TAIL_CALL || form == Form::MOV_PERCPU;
+  });
+}
+
+}  // namespace
+
+Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options) {
+  Plan plan;
+  const u32 count = static_cast<u32>(program.insns.size());
+  plan.nodes.resize(count);
+  for (u32 i = 0; i < count; ++i)
+    if (program.forms[i] == Form::invalid) plan.nodes[i].shape = Shape::absorbed;
+  mark_targets(program, plan);
+  for (u32 f = 0; f < program.entries.size(); ++f) {
+    const u32 end = f + 1 < program.entries.size() ? program.entries[f + 1] : count;
+    plan.functions.push_back(
+        describe(program, program.entries[f], end, f < stack_bytes.size() ? stack_bytes[f] : 0));
+  }
+  for (u32 i = 0; i < count; ++i)
+    if (program.forms[i] == Form::LD_IMM64_FUNC)
+      plan.functions[program.subprog_at(program.target(i))].is_callback = true;
+  plan.needs_run_context = needs_run_context(program);
+  find_dead(program, plan);
+  if (options.combine) combine(program, options, plan);
+  plan.bound.resize(count + 1);
+  for (u32 i = 0; i < count; ++i)
+    plan.bound[i + 1] = plan.bound[i] + (program.forms[i] == Form::invalid ? 0 : bound_of(program.forms[i]));
+  return plan;
+}
+
+}  // namespace skep::jit

@@ -1,0 +1,51 @@
+// What the emitter should emit: facts about each function (registers to save, stack, calls), which
+// instructions are jump targets, how far jumps can be at most, and which instructions are better said
+// together. Pure: no machine code here, and nothing of x86 but upper bounds of lengths.
+#pragma once
+#include <vector>
+
+#include "jit/compile.hpp"
+
+namespace skep::jit {
+
+/// How an instruction is to be emitted.
+enum class Shape : u8 {
+  plain,         ///< by itself
+  absorbed,      ///< part of an earlier instruction's Shape: nothing
+  nothing,       ///< has no effect (a move onto itself, a zero-extension of what is zero-extended)
+  lea,           ///< dst = src + operand: mov and add of the next instruction as one
+  rotate,        ///< t = x; x <<= n; t >>= w-n; x |= t as a rotation of x by `operand`
+  load_swapped,  ///< load and the byte swap that follows
+};
+
+struct Node {
+  Shape shape = Shape::plain;
+  u8 other = 0;  ///< a second register
+  bool is_target = false;
+  bool upper_zero = false;  ///< the upper half of dst is known to be zero before this instruction
+  s32 operand = 0;
+  u16 dead_after = 0;  ///< bit r: register r holds nothing that is read later
+};
+
+struct Function {
+  u32 first = 0, end = 0;   ///< instructions [first, end)
+  u16 saved = 0;            ///< bit r of R6..R9: mentioned, so saved on entry
+  bool uses_frame = false;  ///< mentions R10
+  bool makes_calls = false;
+  bool has_may_goto = false;
+  bool is_callback = false;
+  u32 stack_bytes = 0;  ///< multiple of 8
+};
+
+struct Plan {
+  std::vector<Node> nodes;          ///< parallel to the instruction slots
+  std::vector<u32> bound;           ///< bytes that the code before slot i takes at most; one more at the end
+  std::vector<Function> functions;  ///< parallel to Checked::entries
+  bool needs_run_context = false;
+};
+
+/// `stack_bytes` of each subprogram (parallel to program.entries; 0: not known, 512 are taken where R10 is
+/// used for more than direct accesses).
+Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options);
+
+}  // namespace skep::jit
