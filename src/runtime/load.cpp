@@ -14,7 +14,7 @@
 #include "fixup/translate.hpp"
 #include "helpers/table.hpp"
 #include "runtime/sha.hpp"
-#include "runtime/xlated.hpp"
+#include "runtime/subprograms.hpp"
 
 namespace skep::runtime {
 namespace {
@@ -258,7 +258,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   give_log(log, verified->log());
   if (verified->log().overflow) return fail(ENOSPC, "the log is longer than its buffer");
 
-  const fixup::Translated translated = fixup::translate(*verified);
+  const fixup::Translated translated = TRY(fixup::translate(*verified));
   program->code = TRY(prepare(translated, in_order(refs, translated.maps())));
 
   program->type = spec.type;
@@ -274,7 +274,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->line_info = translated.line_info();
   program->memlock = memlock_of(std::max(spec.insns.size(), translated.insns().size()));
   program->subprogs = subprograms(translated, *program, environment.tag_hash);
-  program->xlated = xlated_dump(translated);
+  program->xlated = fixup::dump_insns(translated);
   program->load_time_ns = boot_time_ns();
   return program;
 }

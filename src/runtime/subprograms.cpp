@@ -1,5 +1,5 @@
-// See xlated.hpp.
-#include "runtime/xlated.hpp"
+// See subprograms.hpp.
+#include "runtime/subprograms.hpp"
 
 #include <algorithm>
 
@@ -11,18 +11,12 @@ namespace {
 using isa::Insn;
 
 constexpr u8 call_code = isa::op::JMP | isa::op::CALL;
-constexpr u8 tail_call_code = isa::op::JMP | 0xf0;
-constexpr s32 tail_call_id = 12;
 
 s32 subprog_at(const fixup::Translated& translated, std::size_t insn) {
   const auto& subprogs = translated.subprogs();
   const auto it =
       std::ranges::find(subprogs, insn, [](const verifier::Subprog& s) { return std::size_t{s.start}; });
   return static_cast<s32>(it - subprogs.begin());
-}
-
-bool refers_to_map(const Insn& insn) {
-  return isa::is_ld_imm64(insn) && (insn.src == uapi::PSEUDO_MAP_FD || insn.src == uapi::PSEUDO_MAP_VALUE);
 }
 
 /// The instructions as jit_subprogs() hashes them: calls name the subprogram by number, helpers by distance.
@@ -44,27 +38,6 @@ std::vector<Insn> for_tag(const fixup::Translated& translated) {
 }
 
 }  // namespace
-
-std::vector<Insn> xlated_dump(const fixup::Translated& translated) {
-  std::vector<Insn> insns = translated.insns();
-  for (std::size_t i = 0; i < insns.size(); ++i) {
-    Insn& insn = insns[i];
-    if (refers_to_map(insn)) {
-      insn.imm = static_cast<s32>(translated.maps()[static_cast<std::size_t>(insn.imm)]->id);
-    } else if (insn.code == tail_call_code) {
-      insn.code = call_code;
-      insn.imm = tail_call_id;
-    } else if (insn.code == call_code && insn.src == 0) {
-      insn.imm = helpers::symbol_offset(insn.imm);
-    } else if (insn.code == call_code && insn.src == uapi::PSEUDO_CALL) {
-      const auto target = static_cast<std::size_t>(static_cast<s64>(i) + insn.imm + 1);
-      insn.off = static_cast<s16>(insn.imm);
-      insn.imm = subprog_at(translated, target);
-    }
-    if (isa::is_ld_imm64(insn)) ++i;
-  }
-  return insns;
-}
 
 std::vector<SubprogInfo> subprograms(const fixup::Translated& translated, const Program& program,
                                      TagHash hash) {
