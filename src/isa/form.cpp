@@ -70,7 +70,7 @@ Form decode(const Insn& insn) {
 
 bool known_opcode(u8 code) { return chains.first[code] != none && code != info(Form::TAIL_CALL).code; }
 
-Result<std::vector<Form>> decode_program(std::span<const Insn> insns) {
+Result<std::vector<Form>> decode_program(std::span<const Insn> insns, u32 registers) {
   std::vector<Form> result(insns.size(), Form::invalid);
   if (insns.empty()) return fail(EINVAL, "the program has no instructions");
   for (std::size_t i = 0; i < insns.size(); ++i) {
@@ -80,9 +80,9 @@ Result<std::vector<Form>> decode_program(std::span<const Insn> insns) {
       return std::unexpected(at(i, known_opcode(insn.code)
                                        ? fmt::format("opcode 0x{:02x} with a reserved field set", insn.code)
                                        : fmt::format("unknown opcode 0x{:02x}", insn.code)));
-    if (insn.dst > 10 || insn.src > 10)
+    if (insn.dst >= registers || insn.src >= registers)
       return std::unexpected(
-          at(i, fmt::format("register r{} does not exist", insn.dst > 10 ? +insn.dst : +insn.src)));
+          at(i, fmt::format("register r{} does not exist", insn.dst >= registers ? +insn.dst : +insn.src)));
     result[i] = form;
     if (info(form).family != Family::ld_imm64) continue;
     if (i + 1 == insns.size())

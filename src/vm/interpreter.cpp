@@ -172,7 +172,7 @@ u64 interpret(const Op* pc, const Arguments& arguments, Entry (*tail_target)(voi
   Frame frames[limits::max_call_frames];
   u32 depth = 0;
   u32 may_goto_left = may_goto_budget;
-  u64 R[11];
+  u64 R[12];  // R11 is the hidden register of rewritten code
   R[0] = 0;
   R[1] = arguments.r1;
   R[2] = arguments.r2;
@@ -222,7 +222,8 @@ ZEXT:
   DST = static_cast<u32>(SRC);
   NEXT;
 MOV_PERCPU:
-  DST = SRC + rc->percpu_offset;
+  // The one per-CPU object that lies elsewhere: the CPU's number.
+  DST = SRC == imm_u64(fixup::percpu_cpu_number) ? reinterpret_cast<u64>(&rc->cpu) : SRC + rc->percpu_offset;
   NEXT;
   BYTES(16)
   BYTES(32)
@@ -379,7 +380,7 @@ Entry Code::tail_entry() const { return {&Code::enter_by_tail_call, impl_.get()}
 
 Result<Code> prepare_unverified(std::span<const isa::Insn> insns, const LinkTable& links) {
   Code code;
-  code.impl_ = std::make_unique<Code::Impl>(TRY(check(insns, links)), links);
+  code.impl_ = std::make_unique<Code::Impl>(TRY(check(insns, links, rewritten_registers)), links);
   return code;
 }
 

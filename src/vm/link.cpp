@@ -27,10 +27,13 @@ namespace {
 
 class Checker {
  public:
-  Checker(std::span<const isa::Insn> insns, const LinkTable& links) : links_(links) { out_.insns = insns; }
+  Checker(std::span<const isa::Insn> insns, const LinkTable& links, u32 registers)
+      : links_(links), registers_(registers) {
+    out_.insns = insns;
+  }
 
   Result<Checked> run() {
-    out_.forms = TRY(isa::decode_program(out_.insns));
+    out_.forms = TRY(isa::decode_program(out_.insns, registers_));
     out_.imm64.resize(out_.insns.size());
     out_.helper.resize(out_.insns.size());
     for (u32 i = 0; i < out_.insns.size(); ++i)
@@ -160,13 +163,14 @@ class Checker {
   }
 
   const LinkTable& links_;
+  u32 registers_;
   Checked out_;
 };
 
 }  // namespace
 
-Result<Checked> check(std::span<const isa::Insn> insns, const LinkTable& links) {
-  return Checker(insns, links).run();
+Result<Checked> check(std::span<const isa::Insn> insns, const LinkTable& links, u32 registers) {
+  return Checker(insns, links, registers).run();
 }
 
 }  // namespace skep::vm

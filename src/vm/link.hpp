@@ -27,6 +27,9 @@ inline constexpr u32 may_goto_budget = 8u << 20;
 /// Room below a frame's 512 bytes for what the fixups spill there (bpf_loop: 24, may_goto: 16).
 inline constexpr u32 frame_slack = 64;
 
+/// R0..R10 and R11, which only rewritten code uses (kernel: BPF_REG_AX).
+inline constexpr u32 rewritten_registers = 12;
+
 /// A program that an engine can run: decoded, every form executable, every symbol known.
 struct Checked {
   std::span<const isa::Insn> insns;
@@ -45,7 +48,8 @@ struct Checked {
 /// EINVAL for what is not a program (see isa::decode_program), an unknown map or jumps between subprograms;
 /// E2BIG for calls nested deeper than 8 frames or recursive; ENOENT for a helper without implementation;
 /// EOPNOTSUPP for forms that only exist before the fixups (ld_abs, kfunc calls, BTF and fd references).
-/// `insns` must outlive the result.
-[[nodiscard]] Result<Checked> check(std::span<const isa::Insn> insns, const LinkTable& links);
+/// `registers`: rewritten_registers admits R11. `insns` must outlive the result.
+[[nodiscard]] Result<Checked> check(std::span<const isa::Insn> insns, const LinkTable& links,
+                                    u32 registers = 11);
 
 }  // namespace skep::vm
