@@ -42,7 +42,7 @@ class Builder {
  public:
   static Result<Compiled> build(std::span<const isa::Insn> insns, std::span<const verifier::Subprog> known,
                                 const vm::LinkTable& links, const Options& options) {
-    const vm::Checked program = TRY(vm::check(insns, links));
+    const vm::Checked program = TRY(vm::check(insns, links, vm::rewritten_registers));
     std::vector<u32> stack_bytes(program.entries.size());
     for (const verifier::Subprog& subprog : known)
       for (std::size_t i = 0; i < program.entries.size(); ++i)

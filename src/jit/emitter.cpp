@@ -14,9 +14,12 @@ using isa::Form;
 namespace x86 = asmjit::x86;
 
 Emitter::Gp Emitter::r64(u8 r) {
-  static constexpr x86::Gp registers[] = {x86::rax, x86::rdi, x86::rsi, x86::rdx, x86::rcx, x86::r8,
-                                          x86::rbx, x86::r13, x86::r14, x86::r15, x86::rbp};
-  SKEP_ASSERT(r < 11);
+  static constexpr x86::Gp registers[] = {x86::rax, x86::rdi, x86::rsi, x86::rdx, x86::rcx, x86::r8, x86::rbx,
+                                          x86::r13, x86::r14, x86::r15, x86::rbp,
+                                          // R11 of rewritten code: live from guard to jump only, where
+                                          // nothing takes scratch(2).
+                                          x86::r9};
+  SKEP_ASSERT(r < vm::rewritten_registers);
   return registers[r];
 }
 Emitter::Gp Emitter::sized(Gp reg, u32 bytes) {
@@ -214,6 +217,10 @@ void Emitter::one(u32 at) {
     case Form::MOVSX32_16: return sign_extend(i.dst, i.src, 2, false);
     case Form::ZEXT: a_.mov(r32(i.dst), r32(i.src)); return;
     case Form::MOV_PERCPU:
+      if (loads_cpu_number(at)) {
+        a_.lea(r64(i.dst), field(offsetof(RunContext, cpu), 8));
+        return;
+      }
       if (i.dst != i.src) a_.mov(r64(i.dst), r64(i.src));
       a_.add(r64(i.dst), field(offsetof(RunContext, percpu_offset), 8));
       return;

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "fixup/translate.hpp"
 #include "jit/plan.hpp"
 
 namespace skep::jit {
@@ -87,6 +88,11 @@ class Emitter : private asmjit::ErrorHandler {
 
   [[nodiscard]] const isa::Insn& insn(u32 at) const { return program_.insns[at]; }
   [[nodiscard]] bool is_dead_after(u32 at, u8 r) const { return (plan_.nodes[at].dead_after >> r & 1) != 0; }
+  /// `rD = percpu_cpu_number; rD = &(void __percpu *)(rD)`: the pair stands for RunContext::cpu's address.
+  [[nodiscard]] bool loads_cpu_number(u32 at) const {
+    return at > 0 && program_.forms[at - 1] == isa::Form::MOV64_K && insn(at - 1).dst == insn(at).src &&
+           insn(at - 1).imm == fixup::percpu_cpu_number;
+  }
   Label label_of(u32 insn);
   [[nodiscard]] bool is_short(u32 at, u32 target) const;
 

@@ -56,6 +56,46 @@ class EngineTest : public ::testing::TestWithParam<Engine> {
   RunContext rc_;
 };
 
+TEST_P(EngineTest, RewrittenCodeFindsTheNumberOfItsCpu) {
+  rc_.cpu = 5;
+  rc_.percpu_offset = 0x1000;
+  const std::vector<isa::Insn> insns = {isa::encode(isa::Form::MOV64_K, 3, 0, 0, -0x7c4f1fcc),
+                                        isa::encode(isa::Form::MOV_PERCPU, 3, 3),
+                                        isa::encode(isa::Form::LDX_W, 0, 3), isa::encode(isa::Form::EXIT)};
+  EXPECT_EQ(load(insns).entry(nullptr, &rc_), 5U);
+  const std::vector<isa::Insn> other = {isa::encode(isa::Form::MOV64_K, 3, 0, 0, 8),
+                                        isa::encode(isa::Form::MOV_PERCPU, 0, 3),
+                                        isa::encode(isa::Form::EXIT)};
+  EXPECT_EQ(load(other).entry(nullptr, &rc_), 0x1008U);
+}
+
+/// The guard that fixup puts before `r0 s/= r2`, with its hidden register.
+TEST_P(EngineTest, RewrittenCodeHasItsHiddenRegister) {
+  using isa::Form;
+  const auto divide = [&](s64 dividend, s64 divisor) {
+    const auto a = isa::encode_imm64(Form::LD_IMM64_IMM, 0, static_cast<u64>(dividend));
+    const auto b = isa::encode_imm64(Form::LD_IMM64_IMM, 2, static_cast<u64>(divisor));
+    const std::vector<isa::Insn> insns = {a[0],
+                                          a[1],
+                                          b[0],
+                                          b[1],
+                                          isa::encode(Form::MOV64_X, 11, 2),
+                                          isa::encode(Form::ADD64_K, 11, 0, 0, 1),
+                                          isa::encode(Form::JGT64_K, 11, 0, 4, 1),
+                                          isa::encode(Form::JEQ64_K, 11, 0, 1, 0),
+                                          isa::encode(Form::MOV64_K, 0, 0, 0, 0),
+                                          isa::encode(Form::NEG64, 0),
+                                          isa::encode(Form::JA, 0, 0, 1),
+                                          isa::encode(Form::SDIV64_X, 0, 2),
+                                          isa::encode(Form::EXIT)};
+    return static_cast<s64>(load(insns).entry(nullptr, &rc_));
+  };
+  EXPECT_EQ(divide(-7, 2), -3);
+  EXPECT_EQ(divide(7, 0), 0);
+  EXPECT_EQ(divide(7, -1), -7);
+  EXPECT_EQ(divide(INT64_MIN, -1), INT64_MIN);
+}
+
 TEST_P(EngineTest, ComputesWhatTheKernelComputedForEveryGoldenCase) {
   std::ifstream in(std::string(SKEP_GOLDEN_DIR) + "/isa.json");
   const auto cases = nlohmann::json::parse(in);
