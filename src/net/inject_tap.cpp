@@ -5,7 +5,12 @@
 #include <fmt/format.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 
+// virtio_net.h names a field `class`.
+#define class klass
+#include <linux/virtio_net.h>
+#undef class
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
@@ -147,6 +152,20 @@ Result<InjectTap> InjectTap::open(u32 target_ifindex, u32 mark) {
                            "the u32 filter or the mirred action (modules cls_u32, act_mirred)"),
                    name));
   return InjectTap(std::move(fd), ifindex);
+}
+
+Offload InjectTap::fitting(const Packet& packet) {
+  Offload offload = current_offload(packet);
+  if (offload.gso_type != Offload::gso_none || packet.size() <= kTapMtu + ETH_HLEN) return offload;
+  const u16 type = __builtin_bswap16(load<u16>(packet.data + 12));
+  const bool ipv4 = type == ETH_P_IP, ipv6 = type == ETH_P_IPV6;
+  const auto protocol = static_cast<u8>(packet.data[ETH_HLEN + (ipv4 ? 9 : 6)]);
+  if (ipv4 && protocol == IPPROTO_TCP) offload.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+  if (ipv6 && protocol == IPPROTO_TCP) offload.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+  if ((ipv4 || ipv6) && protocol == IPPROTO_UDP) offload.gso_type = VIRTIO_NET_HDR_GSO_UDP;
+  // The largest that is not GSO_BY_FRAGS: the payload is smaller, so the kernel makes no segments.
+  if (offload.gso_type != Offload::gso_none) offload.gso_size = 0xfffe;
+  return offload;
 }
 
 }  // namespace skep::net

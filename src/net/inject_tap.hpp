@@ -5,6 +5,7 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "base/types.hpp"
+#include "net/port.hpp"
 
 namespace skep::net {
 
@@ -14,6 +15,11 @@ class InjectTap {
   /// CONFIG_CLS_U32_MARK; else all).
   static Result<InjectTap> open(u32 target_ifindex, u32 mark);
   [[nodiscard]] u32 ifindex() const { return ifindex_; }
+
+  /// The offload to send a packet with. A TAP's MTU ends 14 bytes below the longest packet of `lo`; the
+  /// kernel does not look at the MTU where segmentation is asked for, and does none when a segment holds it
+  /// all.
+  [[nodiscard]] static Offload fitting(const Packet& packet);
 
  private:
   InjectTap(UniqueFd fd, u32 ifindex) : fd_(std::move(fd)), ifindex_(ifindex) {}

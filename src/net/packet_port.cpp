@@ -106,14 +106,15 @@ class PacketPort final : public Port {
         case Disposition::drop:
           break;
         case Disposition::pass:
-          parts_.inject.add(packet, {parts_.tap.ifindex(), parts_.mark | static_cast<u32>(type_now(packet)),
-                                     &pass_errors_});
+          parts_.inject.add(
+              packet, InjectTap::fitting(packet),
+              {parts_.tap.ifindex(), parts_.mark | static_cast<u32>(type_now(packet)), &pass_errors_});
           break;
         case Disposition::tx:
-          parts_.emit.add(packet, {ifindex(), 0, &tx_errors_});
+          parts_.emit.add(packet, current_offload(packet), {ifindex(), 0, &tx_errors_});
           break;
         case Disposition::redirect:
-          parts_.emit.add(packet, {packet.out_ifindex, 0, &redirect_errors_});
+          parts_.emit.add(packet, current_offload(packet), {packet.out_ifindex, 0, &redirect_errors_});
           break;
       }
     }
@@ -183,11 +184,16 @@ Result<PacketPort::Parts> take_over(const Interface& interface) {
 }  // namespace
 
 Result<std::unique_ptr<Port>> open_packet_port(u32 ifindex) {
-  const UniqueFd socket = TRY(open_packet_socket());
-  const Interface interface = TRY(look_up(socket, ifindex));
+  const UniqueFd any_socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!any_socket) return fail_errno("socket");
+  const Interface interface = TRY(look_up(any_socket, ifindex));
   auto parts = take_over(interface);
   if (!parts) {
     const Error& error = parts.error();
+    if (error.code == EPERM)
+      return fail(EPERM,
+                  fmt::format("{}: attaching needs CAP_NET_RAW and CAP_NET_ADMIN in the network namespace",
+                              interface.name));
     const bool named = error.what.starts_with(interface.name + ":");
     return fail(error.code, named ? error.what : fmt::format("{}: {}", interface.name, error.what));
   }

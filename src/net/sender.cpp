@@ -26,10 +26,10 @@ Result<Sender> Sender::injecting(u32 ifindex) {
   return Sender(std::move(socket));
 }
 
-void Sender::add(const Packet& packet, const Shipment& shipment) noexcept {
+void Sender::add(const Packet& packet, const Offload& offload, const Shipment& shipment) noexcept {
   if (count_ == slots_.size()) flush();
   Slot& slot = slots_[count_++];
-  slot.offload = current_offload(packet);
+  slot.offload = offload;
   slot.to = {};
   slot.to.sll_family = AF_PACKET;
   slot.to.sll_ifindex = static_cast<int>(shipment.ifindex);

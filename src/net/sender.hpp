@@ -26,8 +26,8 @@ class Sender {
   /// To one interface through its queueing discipline, which is what redirects.
   static Result<Sender> injecting(u32 ifindex);
 
-  /// Adds a packet, whose bytes must stay until flush().
-  void add(const Packet& packet, const Shipment& shipment) noexcept;
+  /// Adds a packet, whose bytes must stay until flush(), to be sent with `offload`.
+  void add(const Packet& packet, const Offload& offload, const Shipment& shipment) noexcept;
   void flush() noexcept;
 
  private:

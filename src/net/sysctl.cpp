@@ -3,41 +3,37 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/fd.hpp"
+#include <array>
 
 namespace skep::net {
 namespace {
 
-Result<std::string> read_setting(const std::string& path) {
-  std::string text = TRY(read_file(path, 4096));
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
+std::string read_setting(const UniqueFd& file) {
+  std::array<char, 256> text{};
+  const ssize_t got = ::pread(file.get(), text.data(), text.size(), 0);
+  std::string value(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+  while (!value.empty() && value.back() == '\n') value.pop_back();
+  return value;
 }
 
-Result<void> write_setting(const std::string& path, const std::string& value) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd || ::write(fd.get(), value.data(), value.size()) < 0) return fail_errno(path);
-  return {};
+bool write_setting(const UniqueFd& file, const std::string& value) {
+  return ::pwrite(file.get(), value.data(), value.size(), 0) == static_cast<ssize_t>(value.size());
 }
 
 }  // namespace
 
-Result<ScopedSysctl> ScopedSysctl::set(std::string path, std::string value) {
-  std::string before = TRY(read_setting(path));
+Result<ScopedSysctl> ScopedSysctl::set(const std::string& path, std::string value) {
+  UniqueFd reading(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!reading) return fail_errno(path);
+  std::string before = read_setting(reading);
   if (before == value) return ScopedSysctl({}, {}, {});
-  TRY(write_setting(path, value));
-  return ScopedSysctl(std::move(path), std::move(value), std::move(before));
+  UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file || !write_setting(file, value)) return fail_errno(path);
+  return ScopedSysctl(std::move(file), std::move(value), std::move(before));
 }
 
-ScopedSysctl::ScopedSysctl(ScopedSysctl&& other) noexcept
-    : path_(std::exchange(other.path_, {})),
-      value_(std::move(other.value_)),
-      before_(std::move(other.before_)) {}
-
 ScopedSysctl::~ScopedSysctl() {
-  if (path_.empty()) return;
-  const auto now = read_setting(path_);
-  if (now && *now == value_) (void)write_setting(path_, before_);
+  if (file_ && read_setting(file_) == value_) (void)write_setting(file_, before_);
 }
 
 }  // namespace skep::net

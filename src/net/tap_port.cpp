@@ -58,7 +58,7 @@ class TapPort final : public Port {
           write_frame(packet, tx_errors_);
           break;
         case Disposition::redirect:
-          emit_.add(packet, {packet.out_ifindex, 0, &redirect_errors_});
+          emit_.add(packet, current_offload(packet), {packet.out_ifindex, 0, &redirect_errors_});
           break;
       }
     }
