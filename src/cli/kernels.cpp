@@ -2,6 +2,8 @@
 #include "cli/kernels.hpp"
 
 #include "client/linux_kernel.hpp"
+#include "client/remote_kernel.hpp"
+#include "runtime/user_kernel.hpp"
 
 namespace skep::cli {
 
@@ -9,7 +11,8 @@ Result<std::unique_ptr<Kernel>> make_kernel(const Options& options) {
   if (options.kernel == "linux")
     return std::make_unique<client::LinuxKernel>(
         client::LinuxKernel::Options{.mount_bpffs = !options.nomount});
-  return fail(ENOSYS, "this build has no kernel '" + options.kernel + "' yet");
+  if (options.kernel == "inproc") return TRY(runtime::UserKernel::create({}));
+  return TRY(client::RemoteKernel::connect());
 }
 
 }  // namespace skep::cli

@@ -31,7 +31,6 @@ constexpr std::array kRows{
     Row{'L', "use-loader", false, [](Options& o, const std::string&) { o.use_loader = true; }},
     Row{'B', "base-btf", true, [](Options& o, const std::string& v) { o.base_btf = v; }},
     Row{0, "kernel", true, [](Options& o, const std::string& v) { o.kernel = v; }},
-    Row{0, "no-jit", false, [](Options& o, const std::string&) { o.jit = false; }},
 };
 
 bool known_kernel(std::string_view name) { return name == "user" || name == "linux" || name == "inproc"; }

@@ -22,7 +22,6 @@ struct Options {
   std::string base_btf;
   std::string kernel =
       "user";  ///< "user" (the daemon's), "linux" (this machine's), "inproc" (this process's)
-  bool jit = true;
 };
 
 /// How the words after a noun are read.

@@ -63,7 +63,7 @@ std::string general_usage(std::string_view program) {
       "       OBJECT := {{ {2} }}\n"
       "       OPTIONS := {{ {{-j|--json}} [{{-p|--pretty}}] | {{-d|--debug}} |\n"
       "                    {{-V|--version}}{3} }}\n",
-      program, own, objects, as_bpftool ? "" : " | --kernel { user | linux | inproc } | --no-jit");
+      program, own, objects, as_bpftool ? "" : " | --kernel { user | linux | inproc }");
 }
 
 Outcome<void> show_usage(Cli& cli, const Noun& noun) {
