@@ -1,6 +1,7 @@
 // The way of a program through BPF_PROG_LOAD, in the kernel's order (bpf_prog_load() of
 // kernel/bpf/syscall.c):
-//   attributes -> maps and BTF behind descriptors -> verifier::verify -> fixup::translate -> vm::prepare
+//   attributes -> maps and BTF behind descriptors -> verifier::verify -> fixup::translate -> jit::compile or
+//   vm::prepare
 // What is refused leaves nothing behind.
 #include "runtime/load.hpp"
 
@@ -182,7 +183,9 @@ u32 max_ctx_offset(const verifier::Verified& verified) {
   return greatest;
 }
 
-Result<vm::Code> prepare(const fixup::Translated& translated, std::span<const maps::MapRef> used) {
+/// Machine code where the machine has a JIT, else what the interpreter runs.
+Result<void> make_runnable(Program& program, const fixup::Translated& translated,
+                           std::span<const maps::MapRef> used, bool no_jit) {
   std::vector<void*> addresses;
   std::vector<void*> values;
   for (const auto& map : used) {
@@ -193,7 +196,16 @@ Result<vm::Code> prepare(const fixup::Translated& translated, std::span<const ma
   links.map_addresses = addresses;
   links.values_addresses = values;
   links.helper = helpers::function;
-  return vm::prepare(translated, links);
+  if (!no_jit) {
+    auto compiled = jit::compile(translated, links);
+    if (compiled) {
+      program.compiled.emplace(*std::move(compiled));
+      return {};
+    }
+    if (compiled.error().code != EOPNOTSUPP) return std::unexpected(std::move(compiled).error());
+  }
+  program.code.emplace(TRY(vm::prepare(translated, links)));
+  return {};
 }
 
 std::vector<maps::MapRef> in_order(const References& refs, std::span<const maps::MapFacts* const> wanted) {
@@ -259,7 +271,8 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   if (verified->log().overflow) return fail(ENOSPC, "the log is longer than its buffer");
 
   const fixup::Translated translated = TRY(fixup::translate(*verified));
-  program->code = TRY(prepare(translated, in_order(refs, translated.maps())));
+  auto runnable = make_runnable(*program, translated, in_order(refs, translated.maps()), environment.no_jit);
+  if (!runnable) return std::unexpected(std::move(runnable).error());
 
   program->type = spec.type;
   program->expected_attach_type = spec.expected_attach_type;

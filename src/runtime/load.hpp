@@ -15,6 +15,7 @@ struct LoadEnvironment {
   std::function<Result<std::shared_ptr<BtfObject>>(int fd)> btf_by_fd;
   TagHash tag_hash = TagHash::sha256;
   u32 uid = 0;
+  bool no_jit = false;  ///< interpret
 };
 
 /// Checks the attributes, verifies, rewrites, prepares to run. Changes nothing but `log` (which is filled

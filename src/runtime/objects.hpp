@@ -8,6 +8,7 @@
 
 #include "btf/btf.hpp"
 #include "helpers/run_context.hpp"
+#include "jit/compile.hpp"
 #include "kernel/kernel.hpp"
 #include "maps/map.hpp"
 #include "vm/interpreter.hpp"
@@ -46,7 +47,8 @@ class Program {
   std::vector<SubprogInfo> subprogs;
   std::vector<verifier::FuncInfo> func_info;
   std::vector<verifier::LineInfo> line_info;
-  std::optional<vm::Code> code;
+  std::optional<jit::Compiled> compiled;  ///< the machine code, or
+  std::optional<vm::Code> code;           ///< what the interpreter runs where there is none
 
   /// How to run it. With `counted` each run is timed and counted (kernel.bpf_stats_enabled).
   [[nodiscard]] Entry entry(bool counted) const;
@@ -57,8 +59,8 @@ class Program {
 
 /// "bpf_prog_TAG_NAME", the symbol of a subprogram.
 [[nodiscard]] std::string symbol_name(const Program& program, const SubprogInfo& subprog);
-/// Where the symbol stands in our symbol table: distinct for every subprogram of every program. There is no
-/// code at the address.
+/// Where the symbol stands: the machine code's address, or, for interpreted programs, a number that no other
+/// subprogram has.
 [[nodiscard]] u64 symbol_address(const Program& program, std::size_t subprog);
 /// __bpf_call_base of our symbol table.
 inline constexpr u64 call_base = 0xffffffff81200000;

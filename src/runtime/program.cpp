@@ -16,7 +16,7 @@ u64 now_ns() {
 u64 run_counted(const void* self, void* ctx, RunContext* rc) {
   const auto& program = *static_cast<const Program*>(self);
   const u64 start = now_ns();
-  const u64 result = program.code->entry()(ctx, rc);
+  const u64 result = program.entry(false)(ctx, rc);
   program.run_time_ns.fetch_add(now_ns() - start, std::memory_order_relaxed);
   program.run_cnt.fetch_add(1, std::memory_order_relaxed);
   return result;
@@ -41,7 +41,7 @@ constexpr u64 bytes_per_subprog = 16;
 
 Entry Program::entry(bool counted) const {
   if (counted) return {run_counted, this};
-  return code->entry();
+  return compiled ? compiled->entry() : code->entry();
 }
 
 std::string symbol_name(const Program& program, const SubprogInfo& subprog) {
@@ -50,8 +50,27 @@ std::string symbol_name(const Program& program, const SubprogInfo& subprog) {
 }
 
 u64 symbol_address(const Program& program, std::size_t subprog) {
+  if (program.compiled && subprog < program.compiled->subprogs().size())
+    return reinterpret_cast<u64>(program.compiled->code().data()) +
+           program.compiled->subprogs()[subprog].offset;
   return program_symbols + program.id * bytes_per_program + subprog * bytes_per_subprog;
 }
+
+namespace {
+
+void describe_machine_code(const Program& program, ProgramInfo& info) {
+  const ByteView code = program.compiled->code();
+  info.jited.assign(code.begin(), code.end());
+  info.jited_len = static_cast<u32>(code.size());
+  for (const jit::SubprogCode& subprog : program.compiled->subprogs())
+    info.jited_func_lens.push_back(subprog.length);
+  const std::span<const u32> offsets = program.compiled->insn_offsets();
+  for (const verifier::LineInfo& line : program.line_info)
+    if (line.insn_off < offsets.size())
+      info.jited_line_info.push_back(reinterpret_cast<u64>(code.data()) + offsets[line.insn_off]);
+}
+
+}  // namespace
 
 ProgramInfo describe(const Program& program) {
   ProgramInfo info;
@@ -72,6 +91,7 @@ ProgramInfo describe(const Program& program) {
     info.jited_ksyms.push_back(symbol_address(program, i));
     info.prog_tags.push_back(program.subprogs[i].tag);
   }
+  if (program.compiled) describe_machine_code(program, info);
   info.run_time_ns = program.run_time_ns.load(std::memory_order_relaxed);
   info.run_cnt = program.run_cnt.load(std::memory_order_relaxed);
   info.verified_insns = program.verified_insns;

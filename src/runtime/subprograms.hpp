@@ -7,7 +7,7 @@ namespace skep::runtime {
 
 /// A program without subprograms has its own tag as the only one's; otherwise each has one over its rewritten
 /// instructions (jit_subprogs() of kernel/bpf/verifier.c).
-[[nodiscard]] std::vector<SubprogInfo> subprograms(const fixup::Translated& translated, const Program& program,
-                                                   TagHash hash);
+[[nodiscard]] std::vector<SubprogInfo> subprograms(const fixup::Translated& translated,
+                                                   const Program& program, TagHash hash);
 
 }  // namespace skep::runtime

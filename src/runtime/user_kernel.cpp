@@ -38,6 +38,7 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
     : percpu_(std::move(percpu)),
       trace_(std::move(trace)),
       tag_hash_(config.tag_hash),
+      no_jit_(config.no_jit),
       uid_(config.uid.value_or(::getuid())),
       xdp_([this](const Program& program) { return xdp_config(program); }),
       pins_(std::move(pins)) {}
@@ -71,6 +72,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   environment.btf_by_fd = [this](int fd) { return btf(fd); };
   environment.tag_hash = tag_hash_;
   environment.uid = uid_;
+  environment.no_jit = no_jit_;
   auto loaded = TRY(load_program(spec, want, log, environment));
   const Lock lock(mutex_);
   loaded->id = programs_.add(loaded);

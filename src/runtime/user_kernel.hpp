@@ -24,7 +24,8 @@ struct Config {
   std::string directory;
   std::optional<u32> uid;  ///< who programs are loaded by; the process's own if not given
   TagHash tag_hash = TagHash::sha256;
-  u32 cpus = 0;  ///< possible CPUs; 0: the machine's
+  u32 cpus = 0;         ///< possible CPUs; 0: the machine's
+  bool no_jit = false;  ///< interpret
 };
 
 class UserKernel final : public Kernel {
@@ -120,6 +121,7 @@ class UserKernel final : public Kernel {
   std::unique_ptr<TraceRing> trace_;
   std::recursive_mutex mutex_;
   TagHash tag_hash_;
+  bool no_jit_;
   u32 uid_;
   std::atomic<bool> stats_{false};
   u32 next_cpu_ = 0;
