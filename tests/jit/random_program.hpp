@@ -1,0 +1,278 @@
+// Random programs that any engine may run: straight code, forward jumps, bounded loops, local calls, stack
+// and memory accesses, atomics, helper calls. Biased towards the sequences that the combining pass looks for.
+#pragma once
+#include <random>
+#include <vector>
+
+#include "isa/form.hpp"
+
+namespace skep::jit::testing {
+
+inline constexpr u32 memory_bytes = 256;  ///< R1 of the main program points at its middle
+
+/// From any source of numbers: a generator, or a fuzzer's bytes.
+template <class Source>
+class ProgramMaker {
+ public:
+  explicit ProgramMaker(Source& source) : source_(source) {}
+
+  /// Registers R0..R8 random, R9 the memory pointer, in every function; ends by folding all into R0.
+  std::vector<isa::Insn> make(u32 length) {
+    out_.clear();
+    calls_.clear();
+    function(length, true);
+    const std::size_t main_calls = calls_.size();
+    for (u32 f = 0; f < 2 && main_calls != 0; ++f) {
+      const s32 start = static_cast<s32>(out_.size());
+      for (std::size_t c = 0; c < main_calls; ++c)
+        if (calls_[c].callee == f) out_[calls_[c].at].imm = start - static_cast<s32>(calls_[c].at) - 1;
+      function(length / 2, false);
+    }
+    return out_;
+  }
+
+ private:
+  using Form = isa::Form;
+  struct Call {
+    std::size_t at;
+    u32 callee;
+  };
+  u32 below(u32 n) { return static_cast<u32>(source_() % n); }
+  u8 any_register() { return static_cast<u8>(below(9)); }
+  s32 immediate() {
+    constexpr s32 special[] = {
+        0, 1, -1, 2, 8, 16, 31, 32, 63, 127, 128, -128, -129, 255, 65535, 0x7fffffff, -0x7fffffff - 1};
+    return below(3) != 0 ? special[below(std::size(special))] : static_cast<s32>(source_());
+  }
+  void add(Form form, u8 dst = 0, u8 src = 0, s16 off = 0, s32 imm = 0) {
+    out_.push_back(isa::encode(form, dst, src, off, imm));
+  }
+  void load_constant(u8 r) {
+    const u64 value =
+        below(2) != 0 ? source_() * 0x9e3779b97f4a7c15 : static_cast<u64>(static_cast<s64>(immediate()));
+    for (const isa::Insn& insn : isa::encode_imm64(Form::LD_IMM64_IMM, r, value)) out_.push_back(insn);
+  }
+
+  void function(u32 length, bool is_main) {
+    is_main_ = is_main;
+    add(Form::MOV64_X, 9, 1);
+    for (u8 r = 0; r < 9; ++r)
+      if (is_main || r == 0 || r > 5) load_constant(r);
+    for (s16 slot = 1; slot <= 8; ++slot) add(Form::STX_DW, 10, any_register(), static_cast<s16>(-8 * slot));
+    for (u32 i = 0; i < length; ++i) step(length - i);
+    for (const std::size_t at : open_) land(at);
+    open_.clear();
+    for (u8 r = 1; r < 9; ++r) {
+      add(Form::MUL64_K, 0, 0, 0, 31);
+      add(Form::ADD64_X, 0, r);
+    }
+    for (s16 slot = 1; slot <= 8; ++slot) {
+      add(Form::LDX_DW, 1, 10, static_cast<s16>(-8 * slot));
+      add(Form::XOR64_X, 0, 1);
+    }
+    add(Form::EXIT);
+  }
+  void land(std::size_t at) { out_[at].off = static_cast<s16>(out_.size() - at - 1); }
+
+  void step(u32 left) {
+    if (open_.size() > floor_ && below(4) == 0) {
+      land(open_.back());
+      open_.pop_back();
+    }
+    switch (below(20)) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+      case 5:
+        return arithmetic();
+      case 6:
+        return idiom_rotate();
+      case 7:
+        return idiom_add();
+      case 8:
+        return idiom_load_swap();
+      case 9:
+        return idiom_byte_loads();
+      case 10:
+      case 11:
+        return memory_access();
+      case 12:
+        return atomic();
+      case 13:
+      case 14:
+        return open_jump();
+      case 15:
+        return loop(left);
+      case 16:
+        return helper_call();
+      case 17:
+        return is_main_ ? local_call() : arithmetic();
+      case 18:
+        return load_constant(any_register());
+      default:
+        return idiom_byte_stores();
+    }
+  }
+
+  void arithmetic() {
+    for (;;) {
+      const Form form = static_cast<Form>(below(isa::form_count));
+      const isa::Family family = isa::info(form).family;
+      if (family != isa::Family::alu64 && family != isa::Family::alu32 && family != isa::Family::movsx &&
+          family != isa::Family::zext && family != isa::Family::end)
+        continue;
+      return add(form, any_register(), any_register(), 0, immediate());
+    }
+  }
+  void idiom_rotate() {
+    const bool wide = below(2) != 0;
+    const u8 x = any_register(), t = any_register();
+    const s32 width = wide ? 64 : 32, by = static_cast<s32>(below(static_cast<u32>(width) + 1));
+    add(wide ? Form::MOV64_X : Form::MOV32_X, t, x);
+    const bool swap = below(2) != 0;
+    const u8 first = swap ? t : x, second = swap ? x : t;
+    if (below(2) != 0) {
+      add(wide ? Form::LSH64_K : Form::LSH32_K, first, 0, 0, by);
+      add(wide ? Form::RSH64_K : Form::RSH32_K, second, 0, 0, width - by);
+    } else {
+      add(wide ? Form::RSH64_K : Form::RSH32_K, first, 0, 0, by);
+      add(wide ? Form::LSH64_K : Form::LSH32_K, second, 0, 0, width - by);
+    }
+    const bool into_t = below(2) != 0;
+    add(wide ? Form::OR64_X : Form::OR32_X, into_t ? t : x, into_t ? x : t);
+    if (below(3) != 0) load_constant(into_t ? x : t);
+  }
+  void idiom_add() {
+    const bool wide = below(2) != 0;
+    const u8 d = any_register(), s = any_register();
+    add(wide ? Form::MOV64_X : Form::MOV32_X, d, s);
+    constexpr Form next[] = {Form::ADD64_K, Form::ADD32_K, Form::SUB64_K, Form::ADD64_X,
+                             Form::ADD32_X, Form::LSH64_K, Form::AND64_K, Form::AND32_K};
+    add(next[below(std::size(next))], d, any_register(), 0, immediate());
+    if (below(2) != 0) add(below(2) != 0 ? Form::ADD64_X : Form::SUB64_X, d, any_register());
+  }
+  s16 offset(u32 bytes) {
+    return static_cast<s16>(static_cast<s32>(below(memory_bytes - bytes)) -
+                            static_cast<s32>(memory_bytes / 2));
+  }
+  void idiom_load_swap() {
+    constexpr Form loads[] = {Form::LDX_B, Form::LDX_H, Form::LDX_W, Form::LDX_DW};
+    constexpr Form swaps[] = {Form::BE16,    Form::BE32,    Form::BE64, Form::BSWAP16,
+                              Form::BSWAP32, Form::BSWAP64, Form::LE16, Form::LE32};
+    const u8 d = any_register();
+    add(loads[below(4)], d, 9, offset(8));
+    add(swaps[below(std::size(swaps))], d);
+    if (below(2) != 0) add(Form::AND64_K, d, 0, 0, immediate());
+  }
+  /// b = p[n+1]; b <<= 8; a = p[n]; b |= a and the like, for 2 or 4 bytes.
+  void idiom_byte_loads() {
+    const u8 d = any_register(), t = any_register();
+    const s16 at = offset(8);
+    const bool little = below(2) != 0;
+    add(Form::LDX_B, d, 9, at);
+    add(Form::LDX_B, t, 9, static_cast<s16>(at + (below(8) != 0 ? 1 : 2)));
+    const u8 shifted = little ? t : d;
+    add(below(2) != 0 ? Form::LSH64_K : Form::LSH32_K, shifted, 0, 0, below(8) != 0 ? 8 : 16);
+    const bool into_t = below(2) != 0;
+    add(below(2) != 0 ? Form::OR64_X : Form::OR32_X, into_t ? t : d, into_t ? d : t);
+    if (below(2) != 0) load_constant(into_t ? d : t);
+  }
+  void idiom_byte_stores() {
+    const u8 x = any_register(), t = any_register();
+    const s16 at = offset(8);
+    add(Form::STX_B, 9, x, at);
+    if (below(2) != 0) {
+      add(below(2) != 0 ? Form::MOV64_X : Form::MOV32_X, t, x);
+      add(below(2) != 0 ? Form::RSH64_K : Form::RSH32_K, t, 0, 0, 8);
+      add(Form::STX_B, 9, t, static_cast<s16>(at + (below(2) != 0 ? 1 : -1 * (at > -100))));
+    } else {
+      add(Form::ST_B, 9, 0, static_cast<s16>(at + 1), immediate());
+      add(Form::ST_B, 9, 0, static_cast<s16>(at + 2), immediate());
+    }
+  }
+  void memory_access() {
+    for (;;) {
+      const Form form = static_cast<Form>(below(isa::form_count));
+      const isa::Family family = isa::info(form).family;
+      const bool loads =
+          family == isa::Family::ldx || family == isa::Family::ldxsx || family == isa::Family::load_acquire;
+      const bool stores =
+          family == isa::Family::st || family == isa::Family::stx || family == isa::Family::store_release;
+      if (!loads && !stores) continue;
+      const u32 bytes = isa::bytes_of_size(isa::info(form).code);
+      const bool stack = below(2) != 0;
+      const s16 off =
+          stack ? static_cast<s16>(-static_cast<s32>(bytes) * static_cast<s32>(1 + below(64 / bytes)))
+                : static_cast<s16>(offset(8) / 8 * 8);
+      const u8 base = stack ? 10 : 9;
+      return loads ? add(form, any_register(), base, off) : add(form, base, any_register(), off, immediate());
+    }
+  }
+  void atomic() {
+    for (;;) {
+      const Form form = static_cast<Form>(below(isa::form_count));
+      if (isa::info(form).family != isa::Family::atomic) continue;
+      return add(form, below(2) != 0 ? 10 : 9, any_register(),
+                 static_cast<s16>(-8 * static_cast<s32>(1 + below(8))));
+    }
+  }
+  Form condition() {
+    for (;;) {
+      const Form form = static_cast<Form>(below(isa::form_count));
+      const isa::Family family = isa::info(form).family;
+      if (family == isa::Family::jcond64 || family == isa::Family::jcond32) return form;
+    }
+  }
+  void open_jump() {
+    open_.push_back(out_.size());
+    if (below(6) == 0)
+      add(Form::JA);
+    else
+      add(condition(), any_register(), any_register(), 0, immediate());
+  }
+  /// A counter on the stack below everything else, so that nothing in the body disturbs it.
+  void loop(u32 left) {
+    if (in_loop_ || left < 4) return arithmetic();
+    in_loop_ = true;
+    floor_ = open_.size();  // a jump from outside must not land past the counter's start
+    add(Form::ST_DW, 10, 0, -80, static_cast<s32>(1 + below(6)));
+    const std::size_t head = out_.size();
+    for (u32 i = below(6); i-- > 0;) step(0);
+    while (open_.size() > floor_) {
+      land(open_.back());
+      open_.pop_back();
+    }
+    const u8 r = any_register();
+    add(Form::LDX_DW, r, 10, -80);
+    add(Form::SUB64_K, r, 0, 0, 1);
+    add(Form::STX_DW, 10, r, -80);
+    add(Form::JNE64_K, r, 0, static_cast<s16>(static_cast<s32>(head) - static_cast<s32>(out_.size()) - 1), 0);
+    in_loop_ = false;
+    floor_ = 0;
+  }
+  void helper_call() {
+    add(Form::CALL_HELPER, 0, 0, 0, 1);
+    reset_arguments();
+  }
+  void local_call() {
+    add(Form::MOV64_X, 1, 9);
+    calls_.push_back({out_.size(), below(2)});
+    add(Form::CALL_LOCAL);
+    reset_arguments();
+  }
+  /// A call leaves R1 to R5 undefined.
+  void reset_arguments() {
+    for (u8 r = 1; r <= 5; ++r) add(Form::MOV64_K, r, 0, 0, immediate());
+  }
+
+  Source& source_;
+  std::vector<isa::Insn> out_;
+  std::vector<std::size_t> open_;
+  std::size_t floor_ = 0;
+  std::vector<Call> calls_;
+  bool is_main_ = true, in_loop_ = false;
+};
+
+}  // namespace skep::jit::testing
