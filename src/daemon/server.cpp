@@ -1,0 +1,184 @@
+// See server.hpp.
+#include "daemon/server.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/serve_bpf.hpp"
+#include "daemon/serve_own.hpp"
+#include "daemon/wire_caller.hpp"
+
+namespace skep::daemon {
+
+namespace wire = client::wire;
+
+Result<UniqueFd> listen_at(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return fail(ENAMETOOLONG, fmt::format("{}: too long a path", path));
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail_errno(path);
+  if (::unlink(path.c_str()) < 0 && errno != ENOENT) return fail_errno(path);
+  const mode_t before = ::umask(0177);
+  const int bound = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  ::umask(before);
+  if (bound < 0) return fail_errno(path);
+  if (::listen(fd.get(), 64) < 0) return fail_errno(path);
+  return fd;
+}
+
+Server::Server(Kernel& kernel, UniqueFd listener, ServerHooks hooks)
+    : kernel_(kernel), listener_(std::move(listener)), hooks_(std::move(hooks)) {}
+
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::create(Kernel& kernel, UniqueFd listener, ServerHooks hooks) {
+  std::unique_ptr<Server> server(new Server(kernel, std::move(listener), std::move(hooks)));
+  server->epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!server->epoll_) return fail_errno("epoll");
+  server->objects_ = TRY(ObjectTable::create());
+  TRY(server->watch(server->listener_.get(), EPOLLIN));
+  TRY(server->watch(server->objects_->wake_fd(), EPOLLIN));
+  if (server->hooks_.wake_fd >= 0) TRY(server->watch(server->hooks_.wake_fd, EPOLLIN));
+  return server;
+}
+
+Result<void> Server::watch(int fd, u32 events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.fd = fd;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return fail_errno("epoll");
+  return {};
+}
+
+/// Everything that has happened before the request at hand: closed descriptors, removed pins.
+void Server::catch_up() {
+  objects_->drop_closed();
+  if (hooks_.before_request) hooks_.before_request();
+}
+
+Result<void> Server::run(int stop_fd) {
+  if (stop_fd >= 0) TRY(watch(stop_fd, EPOLLIN));
+  std::array<epoll_event, 64> events;  // NOLINT: filled by epoll_wait
+  while (!stopping_) {
+    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
+    if (count < 0 && errno != EINTR) return fail_errno("epoll");
+    for (int i = 0; i < count && !stopping_; ++i) {
+      const epoll_event& event = events[static_cast<std::size_t>(i)];
+      const int fd = event.data.fd;
+      if (fd == stop_fd)
+        stopping_ = true;
+      else if (fd == listener_.get())
+        accept_all();
+      else if (fd == objects_->wake_fd() || fd == hooks_.wake_fd)
+        catch_up();
+      else if (const auto found = connections_.find(fd); found != connections_.end())
+        handle(found->second, event.events);
+    }
+  }
+  return {};
+}
+
+void Server::accept_all() {
+  for (;;) {
+    UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd) return;  // no more, or no descriptors left: the client waits
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    // The socket's mode lets only its owner in; root is let in by no mode, and is not the owner either.
+    if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != ::geteuid())
+      continue;
+    const int number = fd.get();
+    if (!watch(number, EPOLLIN)) continue;
+    connections_.insert_or_assign(number, Connection{std::move(fd), peer.pid, {}});
+  }
+}
+
+void Server::close(int fd) {
+  connections_.erase(fd);
+  catch_up();
+}
+
+/// Sends what is pending. False: the connection is of no more use.
+bool Server::flush(Connection& connection) {
+  if (!connection.pending) return true;
+  const auto sent = wire::send(connection.fd.get(), *connection.pending, {}, MSG_DONTWAIT);
+  if (!sent && sent.error().code != EAGAIN) return false;
+  epoll_event event{};
+  event.data.fd = connection.fd.get();
+  event.events = sent ? EPOLLIN : EPOLLOUT;
+  if (sent) connection.pending.reset();
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, connection.fd.get(), &event) == 0;
+}
+
+void Server::handle(Connection& connection, u32 events) {
+  const int fd = connection.fd.get();
+  if (connection.pending) {
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0 || !flush(connection)) close(fd);
+    return;
+  }
+  auto message = wire::receive(fd, MSG_DONTWAIT);
+  if (!message && message.error().code == EAGAIN) return;
+  if (!message || message->bytes.empty()) return close(fd);
+  const auto request = wire::decode_request(std::move(*message));
+  if (!request) {
+    // Answered, so that a client of another version learns why; then the connection ends.
+    if (auto refusal = wire::encode_reply({.error = request.error().code, .what = request.error().what}))
+      (void)wire::send(fd, *refusal, {}, MSG_DONTWAIT);
+    return close(fd);
+  }
+  catch_up();
+  auto reply = wire::encode_reply(answer(*request, connection));
+  if (!reply) reply = wire::encode_reply({.error = reply.error().code, .what = reply.error().what});
+  if (!reply) return close(fd);
+  connection.pending = std::move(*reply);
+  if (wire::send(fd, *connection.pending, {}, MSG_DONTWAIT)) {
+    connection.pending.reset();
+    return;
+  }
+  if (!flush(connection)) close(fd);
+}
+
+wire::Reply Server::answer(const wire::Request& request, const Connection& connection) {
+  wire::Reply reply;
+  reply.attr = request.attr;
+  if (request.cmd == static_cast<u32>(wire::Own::stop)) {
+    stopping_ = true;
+    return reply;
+  }
+  if (request.cmd == static_cast<u32>(wire::Own::status)) {
+    const std::string text = status();
+    const ByteView bytes = bytes_of(std::string_view(text));
+    reply.blob.assign(bytes.begin(), bytes.end());
+    return reply;
+  }
+  WireCaller caller(*objects_, request, connection.pid);
+  const Result<void> done =
+      request.cmd < static_cast<u32>(wire::Own::xdp_attach)
+          ? serve_bpf(kernel_, caller, static_cast<Cmd>(request.cmd), reply.attr)
+          : serve_own(kernel_, caller, static_cast<wire::Own>(request.cmd), reply.attr, reply.blob);
+  if (!done) {
+    reply.error = done.error().code;
+    reply.what = done.error().what;
+  } else {
+    reply.fd = caller.take_fd();
+  }
+  reply.writes = caller.take_writes();
+  return reply;
+}
+
+std::string Server::status() const {
+  const auto up =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  return fmt::format("pid: {}\n{}kernel: {}\nclients: {}\nopen descriptors: {}\nup: {} s\n", ::getpid(),
+                     hooks_.about, kernel_.kernel_name(), connections_.size(), objects_->size(), up.count());
+}
+
+}  // namespace skep::daemon

@@ -1,0 +1,38 @@
+// A daemon's client as a Caller: the memory and the descriptors are those that its request carries.
+#pragma once
+#include "client/wire.hpp"
+#include "daemon/object_table.hpp"
+
+namespace skep::daemon {
+
+class WireCaller final : public Caller {
+ public:
+  /// `request` outlives this. `pid` is the peer's, 0 if not known.
+  WireCaller(ObjectTable& objects, const client::wire::Request& request, int pid)
+      : objects_(objects), request_(request), pid_(pid) {}
+
+  Result<ByteView> read(u64 address, u64 size) override;
+  u64 readable(u64 address) override;
+  Result<void> write(u64 address, ByteView bytes) override;
+  Result<Object> object(u32 fd) override;
+  Result<ElementSizes> element_sizes(Kernel& kernel, u32 fd) override;
+  Result<void> hand_out(Handle handle) override;
+  void hand_out(UniqueFd fd) override { fd_ = std::move(fd); }
+  Result<void> in_network_namespace(const std::function<Result<void>()>& body) override;
+  std::pair<std::string, int> task() override;
+
+  /// What the call left for the client.
+  [[nodiscard]] std::vector<client::wire::Reply::Write> take_writes() { return std::move(writes_); }
+  [[nodiscard]] UniqueFd take_fd() { return std::move(fd_); }
+
+ private:
+  Result<ObjectTable::Entry*> entry(u32 fd);
+
+  ObjectTable& objects_;
+  const client::wire::Request& request_;
+  int pid_;
+  std::vector<client::wire::Reply::Write> writes_;
+  UniqueFd fd_;
+};
+
+}  // namespace skep::daemon
