@@ -3,6 +3,8 @@
 // when the last is closed, on kill -9 as well, by a hang-up on the other end. A descriptor that a client
 // sends is recognised by its socket cookie, which nobody can forge or reuse.
 #pragma once
+#include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "base/fd.hpp"
