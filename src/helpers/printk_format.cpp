@@ -115,9 +115,12 @@ void put_number(Out& out, const Spec& spec, u64 value, bool is_signed, u32 base,
   if (spec.left) out.pad(fill);
 }
 
+/// All 16 digits, unless the format has a width of its own.
 void put_address(Out& out, Spec spec, u64 value) {
-  spec.zero = true;
-  if (spec.width == 0) spec.width = 16;
+  if (spec.width == 0) {
+    spec.zero = true;
+    spec.width = 16;
+  }
   put_number(out, spec, value, false, 16, false);
 }
 

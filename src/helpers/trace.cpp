@@ -1,5 +1,4 @@
 // bpf_trace_printk() and its relatives (kernel/trace/bpf_trace.c).
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string_view>
@@ -16,9 +15,8 @@ constexpr u64 args_max = 12;            ///< MAX_BPRINTF_VARARGS
 u64 print(std::span<const char> format, std::span<const u64> args, RunContext* run) {
   std::array<char, text_max> text;  // NOLINT: filled by format_printk
   const s64 length = format_printk(text, format, args);
-  if (length >= 0 && run->trace != nullptr)
-    run->trace->trace_printk(
-        {text.data(), std::min<std::size_t>(static_cast<std::size_t>(length), text_max - 1)}, *run);
+  // A line ends at a NUL, which %c may print.
+  if (length >= 0 && run->trace != nullptr) run->trace->trace_printk(text.data(), *run);
   return static_cast<u64>(length);
 }
 
