@@ -3,6 +3,7 @@
 #include "net/netlink.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
@@ -62,6 +63,16 @@ Result<Netlink> Netlink::open(int bus) {
   int on = 1;  // older kernels do not have it: errors come without a sentence
   mnl_socket_setsockopt(socket, NETLINK_EXT_ACK, &on, sizeof on);
   return netlink;
+}
+
+Result<void> Netlink::move_descriptor(int lowest) {
+  UniqueFd moved(::fcntl(mnl_socket_get_fd(socket_.get()), F_DUPFD_CLOEXEC, lowest));
+  if (!moved) return {};  // beyond RLIMIT_NOFILE
+  mnl_socket* socket = mnl_socket_fdopen(moved.get());
+  if (socket == nullptr) return fail_errno("netlink");
+  (void)moved.release();
+  socket_.reset(socket);
+  return {};
 }
 
 namespace {

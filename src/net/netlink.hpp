@@ -65,6 +65,9 @@ class Netlink {
   /// `bus` is NETLINK_ROUTE or NETLINK_NETFILTER. EPROTONOSUPPORT where the kernel lacks it.
   static Result<Netlink> open(int bus);
 
+  /// Gives the socket a descriptor of at least `lowest`, if the process may have one.
+  Result<void> move_descriptor(int lowest);
+
   /// Sends and reads the answers, which netlink has queued when sendto(2) returns. The first error of any
   /// message is the result; its sentence is the kernel's own (NLMSGERR_ATTR_MSG) or strerror.
   Result<void> transact(const Request& request);

@@ -18,7 +18,8 @@ namespace skep::net {
 namespace {
 
 constexpr const char* kChain = "ingress";
-constexpr s32 kPriority = -500;  // before whatever else hooks netdev ingress
+constexpr s32 kPriority = -500;       // before whatever else hooks netdev ingress
+constexpr int kHighDescriptor = 896;  ///< below the usual limit of 1024
 /// NFT_TABLE_F_OWNER; Debian 12's headers have it, older ones may not.
 constexpr u32 kOwned = 2;
 
@@ -116,36 +117,42 @@ std::unexpected<Error> explain(const Error& error, const std::string& ifname) {
 
 }  // namespace
 
-Result<NftGuard> NftGuard::open(u32 ifindex, const std::string& ifname, u32 mark) {
+Result<NftGuard> NftGuard::open(u32 ifindex, std::string ifname) {
   auto netlink = Netlink::open(NETLINK_NETFILTER);
   if (!netlink)
     return fail(EOPNOTSUPP, fmt::format("{}: the kernel lacks nftables (modules nfnetlink, nf_tables): {}",
                                         ifname, netlink.error().what));
-  const std::string table = fmt::format("skep-if{}", ifindex);
+  // A killed process has its descriptors released from the highest to the lowest, and releasing a packet
+  // socket or a TAP takes milliseconds: the tables go first.
+  TRY(netlink->move_descriptor(kHighDescriptor));
+  return NftGuard(std::move(*netlink), std::move(ifname), fmt::format("skep-if{}", ifindex));
+}
+
+Result<void> NftGuard::engage(u32 mark) {
   Request request;
   batch_edge(request, NFNL_MSG_BATCH_BEGIN);
   begin(request, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
-  request.put_string(NFTA_TABLE_NAME, table.c_str());
+  request.put_string(NFTA_TABLE_NAME, table_.c_str());
   request.put_be32(NFTA_TABLE_FLAGS, kOwned);
 
   begin(request, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
-  request.put_string(NFTA_CHAIN_TABLE, table.c_str());
+  request.put_string(NFTA_CHAIN_TABLE, table_.c_str());
   request.put_string(NFTA_CHAIN_NAME, kChain);
   request.put_string(NFTA_CHAIN_TYPE, "filter");
   {
     const Request::Nest hook(request, NFTA_CHAIN_HOOK);
     request.put_be32(NFTA_HOOK_HOOKNUM, NF_NETDEV_INGRESS);
     request.put_be32(NFTA_HOOK_PRIORITY, static_cast<u32>(kPriority));
-    request.put_string(NFTA_HOOK_DEV, ifname.c_str());
+    request.put_string(NFTA_HOOK_DEV, ifname_.c_str());
   }
   request.put_be32(NFTA_CHAIN_POLICY, NF_DROP);
   for (const auto type :
        {PacketType::host, PacketType::broadcast, PacketType::multicast, PacketType::otherhost})
-    rule(request, table, mark, type);
+    rule(request, table_, mark, type);
   batch_edge(request, NFNL_MSG_BATCH_END);
 
-  if (auto done = netlink->transact(request); !done) return explain(done.error(), ifname);
-  return NftGuard(std::move(*netlink), table);
+  if (auto done = netlink_.transact(request); !done) return explain(done.error(), ifname_);
+  return {};
 }
 
 Result<void> NftGuard::let_all_pass() {

@@ -10,18 +10,22 @@ namespace skep::net {
 
 class NftGuard {
  public:
-  /// EBUSY: another process guards this interface. `mark` has its two lowest bits clear: a packet marked
-  /// mark | PacketType is let through as of that type.
-  static Result<NftGuard> open(u32 ifindex, const std::string& ifname, u32 mark);
+  /// Nothing is guarded yet.
+  static Result<NftGuard> open(u32 ifindex, std::string ifname);
 
+  /// From now on only packets marked `mark` | PacketType pass (its two lowest bits are clear), as of that
+  /// type. EBUSY: another process guards this interface.
+  Result<void> engage(u32 mark);
   /// From now on unmarked packets pass too; marked ones still get their type back.
   Result<void> let_all_pass();
   /// Removes the table.
   Result<void> close();
 
  private:
-  NftGuard(Netlink netlink, std::string table) : netlink_(std::move(netlink)), table_(std::move(table)) {}
+  NftGuard(Netlink netlink, std::string ifname, std::string table)
+      : netlink_(std::move(netlink)), ifname_(std::move(ifname)), table_(std::move(table)) {}
   Netlink netlink_;
+  std::string ifname_;
   std::string table_;
 };
 

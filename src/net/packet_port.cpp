@@ -7,7 +7,6 @@
 #include <net/if_arp.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include <array>
 #include <cerrno>
@@ -56,12 +55,6 @@ Result<u32> random_mark() {
   u32 mark = 0;
   if (::getrandom(&mark, sizeof mark, 0) != sizeof mark) return fail_errno("getrandom");
   return (mark | 0x80000000U) & ~3U;
-}
-
-u64 realtime_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<u64>(now.tv_sec) * 1'000'000'000 + static_cast<u64>(now.tv_nsec);
 }
 
 /// Packets that come back to `lo` have no route attached, as those that the host sent to itself have; the
@@ -138,10 +131,9 @@ class PacketPort final : public Port {
   void stop_rx() noexcept override {
     if (state_ != PortState::open) return;
     state_ = PortState::ended;
-    // Packets stamped before the policy change ended with the drop; those after it reached the stack.
-    if (!parts_.guard.let_all_pass()) return;
-    parts_.ring->skip_after(realtime_ns());
-    parts_.ring->refuse_all();
+    // What the table dropped is in the ring by now: the ring sees a packet first. What comes from here on
+    // reaches the stack by itself. Those in between are handed on twice rather than not at all.
+    if (parts_.guard.let_all_pass()) parts_.ring->receive_only_waiting();
   }
 
   [[nodiscard]] PortStats stats() const override {
@@ -171,10 +163,10 @@ Result<PacketPort::Parts> take_over(const Interface& interface) {
   Sender inject = TRY(Sender::injecting(tap.ifindex()));
   Sender emit = TRY(Sender::emitting());
   auto ring = TRY(PacketRing::open(interface.ifindex, interface.mtu, mark));
-  // Packets stamped before the table exists reached the stack by themselves.
-  const u64 from_ns = realtime_ns();
-  NftGuard guard = TRY(NftGuard::open(interface.ifindex, interface.name, mark));
-  ring->skip_before(from_ns);
+  NftGuard guard = TRY(NftGuard::open(interface.ifindex, interface.name));
+  // What waits until now reached the stack by itself; what comes until the table is there goes on twice.
+  ring->discard_waiting();
+  TRY(guard.engage(mark));
   return PacketPort::Parts{interface,           mark,
                            std::move(loopback), std::move(tap),
                            std::move(inject),   std::move(emit),

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <array>
 #include <bit>
@@ -93,23 +92,20 @@ Result<std::unique_ptr<PacketRing>> PacketRing::open(u32 ifindex, u32 mtu, u32 m
   return owner;
 }
 
-PacketRing::Fetched PacketRing::from_frame(std::byte* frame, Packet& packet) noexcept {
+bool PacketRing::from_frame(std::byte* frame, Packet& packet) noexcept {
   const auto* header = reinterpret_cast<const tpacket2_hdr*>(frame);
   const u32 status = status_of(header);
-  const u64 stamp = u64{header->tp_sec} * 1'000'000'000 + header->tp_nsec;
   if ((status & TP_STATUS_COPY) != 0) {
-    const Fetched fetched = from_socket(packet);  // also when skipped: the two queues go in step
-    if (fetched != Fetched::packet) return fetched;
+    if (!from_socket(packet)) return false;
   } else {
-    if (header->tp_snaplen < header->tp_len) return Fetched::lost;  // the long-packet queue was full
+    if (header->tp_snaplen < header->tp_len) return false;  // the long-packet queue was full
     packet.data = frame + header->tp_mac;
     packet.data_end = packet.data + header->tp_snaplen;
     packet.buffer_size = frame_size_;
     packet.hard_start = frame;
     packet.offload = load<Offload>(packet.data - sizeof(Offload));
   }
-  if (stamp < from_ns_ || stamp > until_ns_) return Fetched::skipped;
-  if (packet.size() < ETH_HLEN) return Fetched::lost;
+  if (packet.size() < ETH_HLEN) return false;
   if ((status & TP_STATUS_VLAN_VALID) != 0) {
     const bool has_tpid = (status & TP_STATUS_VLAN_TPID_VALID) != 0;
     insert_vlan_tag(packet, has_tpid ? header->tp_vlan_tpid : u16{ETH_P_8021Q}, header->tp_vlan_tci);
@@ -120,14 +116,14 @@ PacketRing::Fetched PacketRing::from_frame(std::byte* frame, Packet& packet) noe
   std::byte* hard_start = packet.data - limits::xdp_headroom;
   packet.buffer_size -= static_cast<u32>(hard_start - packet.hard_start);
   packet.hard_start = hard_start;
-  packet.timestamp_ns = stamp;
+  packet.timestamp_ns = u64{header->tp_sec} * 1'000'000'000 + header->tp_nsec;
   packet.received_at = packet.data;
   packet.received_dst = load<u64>(packet.data);
   if ((status & TP_STATUS_COPY) != 0) long_used_++;
-  return Fetched::packet;
+  return true;
 }
 
-PacketRing::Fetched PacketRing::from_socket(Packet& packet) noexcept {
+bool PacketRing::from_socket(Packet& packet) noexcept {
   packet.data = burst_buffer(long_buffers_, long_used_);
   packet.hard_start = packet.data - limits::xdp_headroom - vlan_bytes;
   packet.buffer_size = buffer_bytes;
@@ -140,27 +136,31 @@ PacketRing::Fetched PacketRing::from_socket(Packet& packet) noexcept {
     const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
     if (got >= 0) {
       if ((message.msg_flags & MSG_TRUNC) != 0 || static_cast<std::size_t>(got) < sizeof(Offload))
-        return Fetched::lost;
+        return false;
       packet.data_end = packet.data + got - sizeof(Offload);
-      return Fetched::packet;
+      return true;
     }
     // A pending ENETDOWN is reported once in place of the packet, which is still queued.
     if (errno == EAGAIN) break;
   }
-  return Fetched::lost;
+  return false;
+}
+
+bool PacketRing::is_filled(u32 index) const {
+  return (status_of(reinterpret_cast<const tpacket2_hdr*>(frame(index))) & TP_STATUS_USER) != 0;
 }
 
 u32 PacketRing::receive(std::span<Packet, limits::packet_burst> burst) noexcept {
   u32 count = 0;
-  while (count < burst.size() && taken_ < frame_count_) {
-    std::byte* at = frame(next_);
-    if ((status_of(reinterpret_cast<const tpacket2_hdr*>(at)) & TP_STATUS_USER) == 0) break;
-    const Fetched fetched = from_frame(at, burst[count]);
-    if (fetched == Fetched::packet) count++;
-    if (fetched == Fetched::lost) lost_.add(1);
-    next_ = next_ + 1 == frame_count_ ? 0 : next_ + 1;
+  while (count < burst.size() && taken_ < frame_count_ && allowed_ > 0 && is_filled(next_)) {
+    if (from_frame(frame(next_), burst[count]))
+      count++;
+    else
+      lost_.add(1);
+    next_ = following(next_);
     taken_++;
-    if (count == 0) release();  // nothing handed out yet: skipped frames go back at once
+    allowed_--;
+    if (count == 0) release();  // nothing handed out yet: lost packets' frames go back at once
   }
   return count;
 }
@@ -170,17 +170,24 @@ void PacketRing::release() noexcept {
   for (; taken_ > 0; taken_--) {
     auto* header = reinterpret_cast<tpacket2_hdr*>(frame(index));
     __atomic_store_n(&header->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-    index = index + 1 == frame_count_ ? 0 : index + 1;
+    index = following(index);
   }
   long_used_ = 0;
 }
 
-void PacketRing::refuse_all() noexcept {
-  std::array<sock_filter, 1> code{statement(BPF_RET | BPF_K, 0)};
-  // Cannot fail but for memory; then packets go on being stamped, and skip_after() sorts them out.
-  (void)attach_filter(socket_, code);
-  // A CPU may be just copying a packet that passed the old filter; let it finish.
-  ::usleep(1000);
+void PacketRing::discard_waiting() noexcept {
+  Packet ignored;
+  for (u32 seen = 0; seen < frame_count_ && is_filled(next_); seen++) {
+    (void)from_frame(frame(next_), ignored);  // a long packet has to leave its queue too
+    next_ = following(next_);
+    taken_++;
+    release();
+  }
+}
+
+void PacketRing::receive_only_waiting() noexcept {
+  allowed_ = 0;
+  for (u32 index = next_; allowed_ < frame_count_ && is_filled(index); index = following(index)) allowed_++;
 }
 
 int PacketRing::take_error() noexcept {

@@ -20,18 +20,16 @@ class PacketRing {
 
   [[nodiscard]] int fd() const { return socket_.get(); }
 
-  /// Packets stamped before `from_ns` or after `until_ns` (CLOCK_REALTIME) are skipped: the host's stack gets
-  /// them itself.
-  void skip_before(u64 from_ns) { from_ns_ = from_ns; }
-  void skip_after(u64 until_ns) { until_ns_ = until_ns; }
+  /// Gives back what waits now: the host's stack has had those packets.
+  void discard_waiting() noexcept;
+  /// From now on receive() gives only what waits now; the host's stack gets later packets itself.
+  void receive_only_waiting() noexcept;
 
   /// The packets stay ours until release().
   u32 receive(std::span<Packet, limits::packet_burst> burst) noexcept;
   /// Gives the frames of the last receive() back to the kernel.
   void release() noexcept;
 
-  /// Nothing new comes in from now on.
-  void refuse_all() noexcept;
   /// The socket's pending error (ENETDOWN when the interface went down), cleared.
   [[nodiscard]] int take_error() noexcept;
   /// Packets lost so far: the ring was full, or a packet was longer than every buffer. From any thread.
@@ -39,21 +37,22 @@ class PacketRing {
 
  private:
   PacketRing() = default;
+  [[nodiscard]] u32 following(u32 index) const { return index + 1 == frame_count_ ? 0 : index + 1; }
+  [[nodiscard]] bool is_filled(u32 index) const;
   [[nodiscard]] std::byte* frame(u32 index) const { return ring_.data() + std::size_t{index} * frame_size_; }
-  enum class Fetched : u8 { packet, skipped, lost };
-  Fetched from_frame(std::byte* frame, Packet& packet) noexcept;
-  Fetched from_socket(Packet& packet) noexcept;
+  /// False: the packet is lost.
+  bool from_frame(std::byte* frame, Packet& packet) noexcept;
+  bool from_socket(Packet& packet) noexcept;
 
   UniqueFd socket_;
   Mapping ring_;
   Mapping long_buffers_;
   u32 frame_size_ = 0;
   u32 frame_count_ = 0;
-  u32 next_ = 0;       ///< the frame to look at next
-  u32 taken_ = 0;      ///< frames before `next_` not yet given back
-  u32 long_used_ = 0;  ///< long buffers handed out since the last release
-  u64 from_ns_ = 0;
-  u64 until_ns_ = std::numeric_limits<u64>::max();
+  u32 next_ = 0;                                   ///< the frame to look at next
+  u32 taken_ = 0;                                  ///< frames before `next_` not yet given back
+  u32 long_used_ = 0;                              ///< long buffers handed out since the last release
+  u64 allowed_ = std::numeric_limits<u64>::max();  ///< frames that receive() may still look at
   Counter lost_;
   mutable std::atomic<u64> kernel_drops_{0};  ///< PACKET_STATISTICS clears what it reports
 };

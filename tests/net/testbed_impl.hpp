@@ -146,7 +146,7 @@ Testbed::Testbed() {
       "ip addr add 10.9.0.2/24 dev vb && ip addr add fd09::2/64 dev vb nodad && ip link set vb up && "
       "ip addr add 10.9.1.2/24 dev vb2 && ip link set vb2 up");
   c.must("ip addr add 10.9.1.1/24 dev vc && ip link set vc up");
-  EXPECT_EQ(ping(a, "10.9.0.2", 1), 1);
+  EXPECT_TRUE(eventually([&] { return ping(a, "10.9.0.2", 1) == 1; }));
   EXPECT_TRUE(eventually([&] { return ping(a, "fd09::2", 1) == 1; }));
 }
 
