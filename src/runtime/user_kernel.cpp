@@ -201,11 +201,11 @@ Result<Handle> UserKernel::get_fd_by_id(ObjectKind kind, u32 id) {
 
 Result<ProgramInfo> UserKernel::prog_info(int prog) {
   const Lock lock(mutex_);
-  return describe(*TRY(program(prog)));
+  return describe(*TRY(described<Program>(prog, ObjectKind::prog)));
 }
 
 Result<BtfInfo> UserKernel::btf_info(int fd) {
-  const auto held = TRY(btf(fd));
+  const auto held = TRY(described<BtfObject>(fd, ObjectKind::btf));
   BtfInfo info;
   info.id = held->id;
   info.data = held->btf.bytes();

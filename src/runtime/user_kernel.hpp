@@ -108,6 +108,13 @@ class UserKernel final : public Kernel {
     const Lock lock(mutex_);
     return fds_.get<T>(fd, kind);
   }
+  /// For BPF_OBJ_GET_INFO_BY_FD, which has an errno of its own for a descriptor that is not open.
+  template <class T>
+  Result<std::shared_ptr<T>> described(int fd, ObjectKind kind) {
+    auto found = object<T>(fd, kind);
+    if (!found && found.error().code == EBADF) return fail(EBADFD, std::move(found.error().what));
+    return found;
+  }
   Result<maps::MapRef> map(int fd) { return object<maps::Map>(fd, ObjectKind::map); }
   Result<std::shared_ptr<Program>> program(int fd) { return object<Program>(fd, ObjectKind::prog); }
   Result<std::shared_ptr<BtfObject>> btf(int fd) { return object<BtfObject>(fd, ObjectKind::btf); }

@@ -66,7 +66,7 @@ Result<void> UserKernel::link_detach(int link_fd) {
 Result<LinkInfo> UserKernel::link_info(int link_fd) {
   const Lock lock(mutex_);
   sweep();
-  const auto link = TRY(fds_.get<Link>(link_fd, ObjectKind::link));
+  const auto link = TRY(described<Link>(link_fd, ObjectKind::link));
   LinkInfo info;
   info.type = link->type;
   info.id = link->id;

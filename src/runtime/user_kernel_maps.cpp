@@ -31,7 +31,7 @@ Result<Handle> UserKernel::map_create(const MapSpec& spec) {
 }
 
 Result<MapInfo> UserKernel::map_info(int fd) {
-  const auto held = TRY(map(fd));
+  const auto held = TRY(described<maps::Map>(fd, ObjectKind::map));
   const maps::MapFacts facts = held->snapshot();
   MapInfo info;
   info.type = facts.type;
