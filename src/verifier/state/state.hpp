@@ -41,6 +41,7 @@ struct State {
   u32 may_goto_depth = 0;
   bool speculative = false;
   bool in_sleepable = false;
+  bool evicted = false;  ///< no longer compared with; kept for the paths that go on from it
   bool cleaned = false;  ///< dead registers and slots are already dropped
   u32 active_locks = 0;
   u32 active_lock_id = 0;

@@ -1,0 +1,306 @@
+// The arguments of a helper against its contract (kernel: check_func_arg(), check_reg_type(),
+// check_helper_mem_access(), check_mem_size_reg()).
+#include "verifier/call/helper_ids.hpp"
+#include "verifier/walk/walk.hpp"
+
+namespace skep::verifier {
+
+using helpers::Arg;
+using helpers::ArgSpec;
+
+namespace {
+
+/// The register types an argument takes, in the order in which a refusal lists them.
+struct TypeList {
+  RegType types[9];
+  u32 count = 0;
+};
+constexpr RegType ptr_(Base base, u16 flags = tf::none) { return {base, flags}; }
+constexpr TypeList one(RegType type) { return {{type}, 1}; }
+constexpr TypeList mem_types{{ptr_(Base::stack), ptr_(Base::packet), ptr_(Base::packet_meta),
+                              ptr_(Base::map_key), ptr_(Base::map_value), ptr_(Base::mem),
+                              ptr_(Base::mem, tf::ringbuf), ptr_(Base::buf), ptr_(Base::btf_id, tf::trusted)},
+                             9};
+constexpr TypeList sock_types{
+    {ptr_(Base::sock_common), ptr_(Base::sock), ptr_(Base::tcp_sock), ptr_(Base::xdp_sock)}, 4};
+constexpr TypeList btf_sock_types{{ptr_(Base::sock_common), ptr_(Base::sock), ptr_(Base::tcp_sock),
+                                   ptr_(Base::xdp_sock), ptr_(Base::btf_id), ptr_(Base::btf_id, tf::trusted)},
+                                  6};
+
+/// No types: an argument kind that is not handled yet.
+constexpr TypeList types_for(Arg kind) {
+  switch (kind) {
+    case Arg::map_key:
+    case Arg::map_value:
+    case Arg::mem:
+    case Arg::int_ptr:
+    case Arg::long_ptr:
+      return mem_types;
+    case Arg::const_size:
+    case Arg::const_size_or_zero:
+    case Arg::const_alloc_size:
+      return one(ptr_(Base::scalar));
+    case Arg::const_map_ptr:
+      return one(ptr_(Base::map_ptr));
+    case Arg::ctx:
+      return one(ptr_(Base::ctx));
+    case Arg::sock_common:
+      return sock_types;
+    case Arg::btf_id_sock_common:
+      return btf_sock_types;
+    case Arg::socket:
+      return one(ptr_(Base::sock));
+    case Arg::ringbuf_mem:
+      return one(ptr_(Base::mem, tf::ringbuf));
+    case Arg::func:
+      return one(ptr_(Base::func));
+    case Arg::stack:
+      return one(ptr_(Base::stack));
+    case Arg::const_str:
+      return one(ptr_(Base::map_value));
+    default:
+      return {};
+  }
+}
+
+bool is_null(const RegState& reg) { return reg.is_const() && reg.num.var_off.value == 0; }
+bool nullable(const ArgSpec& spec) { return (spec.flags & helpers::maybe_null) != 0; }
+Access access_of(const ArgSpec& spec) {
+  return (spec.flags & (helpers::mem_write | helpers::uninit)) != 0 ? Access::write : Access::read;
+}
+
+}  // namespace
+
+Status Walk::check_helper_arg(u32 arg, const helpers::Contract& contract, CallMeta& meta) {
+  const u32 regno = arg + 1;
+  const ArgSpec& spec = contract.args[arg];
+  if (spec.kind == Arg::none) return passed;
+  CHECK(check_reg(regno, Use::source));
+  if (spec.kind == Arg::anything) return passed;
+  const RegState& reg = regs()[regno];
+  if (reg.type.is_packet() && reg.type.flags == 0 && !may_access_packet(&meta, Access::read))
+    return e.reject(EACCES, "helper access to the packet is not allowed\n");
+  if (is_null(reg) && nullable(spec)) {
+    CHECK(mark_precise(regno));
+  } else {
+    CHECK(check_arg_type(regno, spec, meta));
+    CHECK(check_arg_offset(reg, regno, spec));
+  }
+  if ((spec.flags & helpers::release) != 0) {
+    if (reg.ref_obj_id == 0 && !is_null(reg))
+      return e.reject(EINVAL, "R{} must be referenced when passed to release function\n", regno);
+    meta.release_regno = regno;
+  }
+  if (reg.ref_obj_id != 0) {
+    if (meta.ref_obj_id != 0)
+      return e.reject(EACCES, "more than one arg with ref_obj_id R{} {} {}\n", regno, reg.ref_obj_id,
+                      meta.ref_obj_id);
+    meta.ref_obj_id = reg.ref_obj_id;
+  }
+  return check_arg_by_kind(arg, contract, meta);
+}
+
+Status Walk::check_arg_type(u32 regno, const ArgSpec& spec, const CallMeta& meta) {
+  const RegState& reg = regs()[regno];
+  const TypeList list = types_for(spec.kind);
+  if (list.count == 0)
+    return unsupported(fmt::format("this kind of argument (R{} of {})", regno, helper_text(meta.func_id)));
+  RegType type = reg.type;
+  if ((spec.flags & helpers::rdonly) != 0) type.flags = static_cast<u16>(type.flags & ~tf::rdonly);
+  if (nullable(spec)) type.flags = static_cast<u16>(type.flags & ~tf::maybe_null);
+  std::string expected;
+  for (u32 i = 0; i < list.count; ++i) {
+    if (type == list.types[i]) return passed;
+    if (i != 0) expected += ", ";
+    expected += type_text(list.types[i]);
+  }
+  return e.reject(EACCES, "R{} type={} expected={}\n", regno, type_text(reg.type), expected);
+}
+
+Status Walk::check_arg_offset(const RegState& reg, u32 regno, const ArgSpec& spec) {
+  if ((spec.flags & helpers::release) != 0) {
+    if (reg.off != 0)
+      return e.reject(
+          EINVAL, "R{} must have zero offset when passed to release func or trusted arg to kfunc\n", regno);
+    return check_pointer_unmodified(reg, regno, false);
+  }
+  switch (reg.type.base) {
+    case Base::stack:
+    case Base::packet:
+    case Base::packet_meta:
+    case Base::map_key:
+    case Base::map_value:
+    case Base::mem:
+    case Base::buf:
+    case Base::arena:
+    case Base::scalar:
+      if (!reg.type.maybe_null()) return passed;
+      break;
+    case Base::btf_id:
+      return check_pointer_unmodified(reg, regno, true);
+    default:
+      break;
+  }
+  return check_pointer_unmodified(reg, regno, false);
+}
+
+Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallMeta& meta) {
+  const u32 regno = arg + 1;
+  const ArgSpec& spec = contract.args[arg];
+  const RegState& reg = regs()[regno];
+  switch (spec.kind) {
+    case Arg::const_map_ptr:
+      meta.map = reg.map;
+      meta.map_uid = reg.map_uid;
+      return passed;
+    case Arg::map_key: {
+      if (meta.map == nullptr) return e.reject(EACCES, "invalid map_ptr to access map->key\n");
+      CHECK(check_helper_mem(regno, static_cast<s32>(meta.map->key_size), Access::read, false, nullptr));
+      if (meta.map->type == MapType::array || meta.map->type == MapType::percpu_array)
+        return constant_map_key(regs()[regno], meta.map->key_size, meta.const_map_key);
+      return passed;
+    }
+    case Arg::map_value:
+      if (nullable(spec) && is_null(reg)) return passed;
+      if (meta.map == nullptr) return e.reject(EACCES, "invalid map_ptr to access map->value\n");
+      meta.raw_mode = (spec.flags & helpers::uninit) != 0;
+      return check_helper_mem(regno, static_cast<s32>(meta.map->value_size), access_of(spec), false, &meta);
+    case Arg::func:
+      return unsupported("helpers that call back");
+    case Arg::int_ptr:
+    case Arg::long_ptr:
+      CHECK(check_helper_mem(regno, spec.kind == Arg::int_ptr ? 4 : 8, access_of(spec), false, &meta));
+      return check_alignment(regs()[regno], 0, spec.kind == Arg::int_ptr ? 4 : 8, true);
+    case Arg::mem:
+      meta.raw_mode = (spec.flags & helpers::uninit) != 0;
+      if ((spec.flags & helpers::fixed_size) == 0) return passed;  // its size is the next argument
+      CHECK(check_helper_mem(regno, static_cast<s32>(spec.size), access_of(spec), false, &meta));
+      if ((spec.flags & helpers::aligned) != 0) return check_alignment(regs()[regno], 0, spec.size, true);
+      return passed;
+    case Arg::const_size:
+      return check_size_arg(regno, access_of(contract.args[arg - 1]), false, meta);
+    case Arg::const_size_or_zero:
+      return check_size_arg(regno, access_of(contract.args[arg - 1]), true, meta);
+    case Arg::const_alloc_size:
+      if (!reg.num.is_const()) return e.reject(EACCES, "R{} is not a known constant'\n", regno);
+      meta.mem_size = reg.num.var_off.value;
+      return mark_precise(regno);
+    case Arg::const_str:
+      return unsupported("constant strings as helper arguments");
+    default:
+      return passed;
+  }
+}
+
+/// The helper reads or fills `size` bytes at the pointer in `regno`.
+Status Walk::check_helper_mem(u32 regno, s32 size, Access access, bool zero_size_allowed, CallMeta* meta) {
+  const RegState reg = regs()[regno];
+  switch (reg.type.base) {
+    case Base::packet:
+    case Base::packet_meta:
+      return check_packet_range(regno, reg.off, size, zero_size_allowed);
+    case Base::map_key:
+      if (access == Access::write)
+        return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(reg.type));
+      return check_region(regno, reg.off, size, reg.map->key_size, false);
+    case Base::map_value:
+      CHECK(check_map_permission(reg, reg.off, size, access));
+      return check_map_range(regno, reg.off, size, zero_size_allowed);
+    case Base::mem:
+      if (reg.type.rdonly() && access == Access::write)
+        return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(reg.type));
+      return check_region(regno, reg.off, size, reg.mem_size, zero_size_allowed);
+    case Base::stack:
+      return check_stack_range(regno, reg.off, size, zero_size_allowed, access, meta);
+    default:
+      break;
+  }
+  if (zero_size_allowed && size == 0 && is_null(reg)) return passed;
+  return e.reject(EACCES, "R{} type={} expected=fp\n", regno, type_text(reg.type));
+}
+
+/// The size of the memory in the argument before: its largest value must be readable.
+Status Walk::check_size_arg(u32 regno, Access access, bool zero_size_allowed, CallMeta& meta) {
+  const Scalar n = regs()[regno].num;
+  meta.msize_max = n.umax;
+  CallMeta* raw = n.is_const() ? &meta : nullptr;  // only a known size is surely filled
+  if (n.smin < 0)
+    return e.reject(EACCES, "R{} min value is negative, either use unsigned or 'var &= const'\n", regno);
+  if (n.umin == 0 && !zero_size_allowed)
+    return e.reject(EACCES, "R{} invalid zero-sized read: u64=[{},{}]\n", regno, n.umin, n.umax);
+  if (n.umax >= static_cast<u64>(limits::max_var_offset))
+    return e.reject(EACCES, "R{} unbounded memory access, use 'var &= const' or 'if (var < const)'\n", regno);
+  CHECK(check_helper_mem(regno - 1, static_cast<s32>(n.umax), access, zero_size_allowed, raw));
+  return mark_precise(regno);
+}
+
+/// The key as a number if it stands on the stack as a known one of exactly the key's size; else `value` stays
+/// -1.
+Status Walk::constant_map_key(const RegState& key, u32 key_size, s64& value) {
+  if (key.type != Base::stack || !key.num.is_const()) return passed;
+  const Frame& frame = frame_of(key);
+  const u32 byte_idx = static_cast<u32>(-(key.off + static_cast<s32>(key.num.var_off.value)) - 1);
+  const u32 spi = byte_idx / 8;
+  const StackSlot& slot = frame.slots[spi];
+  auto run_of = [&](SlotByte kind) {
+    u32 n = 0;
+    for (s32 i = static_cast<s32>(byte_idx % 8); i >= 0 && slot.bytes[i] == kind; --i) ++n;
+    return n;
+  };
+  if (run_of(SlotByte::zero) >= key_size) {
+    value = 0;
+    return passed;
+  }
+  if (!slot.is_spilled_scalar() || run_of(SlotByte::spill) != key_size || !slot.spilled.num.is_const())
+    return passed;
+  value = static_cast<s64>(slot.spilled.num.var_off.value);
+  bt.set_slot(key.frameno, spi);
+  return mark_chain_precise(*e.cur, -1, nullptr);
+}
+
+/// For the fixups: the map of this call, if it is the same on all paths.
+Status Walk::record_call_map(const CallMeta& meta) {
+  if (!fn_id::uses_map_ops(meta.func_id)) return passed;
+  if (meta.map == nullptr) return e.reject(EINVAL, "kernel subsystem misconfigured verifier\n");
+  if ((meta.map->flags & uapi::F_RDONLY_PROG) != 0 &&
+      (meta.func_id == fn_id::map_delete_elem || meta.func_id == fn_id::map_update_elem ||
+       meta.func_id == fn_id::map_push_elem || meta.func_id == fn_id::map_pop_elem))
+    return e.reject(EACCES, "write into map forbidden\n");
+  InsnAux& at = aux();
+  s32 index = -1;
+  for (u32 i = 0; i < e.program.used_maps.size(); ++i)
+    if (e.program.used_maps[i] == meta.map) index = static_cast<s32>(i);
+  if (!at.call_map_set) {
+    at.call_map_set = true;
+    at.call_map_index = index;
+    at.call_map_known = index >= 0;
+  } else if (at.call_map_index != index) {
+    at.call_map_known = false;
+  }
+  return passed;
+}
+
+/// For the fixups: the index of a tail call, if it is the same constant on all paths.
+Status Walk::record_tail_call_key(const CallMeta& meta) {
+  if (meta.func_id != fn_id::tail_call) return passed;
+  if (meta.map == nullptr || meta.map->type != MapType::prog_array)
+    return e.reject(EINVAL, "kernel subsystem misconfigured verifier\n");
+  const RegState& key = regs()[3];
+  InsnAux& at = aux();
+  const u64 value = key.num.var_off.value;
+  if (!key.is_const() || value >= meta.map->max_entries) {
+    at.constant_key_set = true;
+    at.constant_key_known = false;
+    return passed;
+  }
+  CHECK(mark_precise(3));
+  if (!at.constant_key_set) {
+    at.constant_key_set = true;
+    at.constant_key = static_cast<s64>(value);
+  } else if (at.constant_key != static_cast<s64>(value)) {
+    at.constant_key_known = false;
+  }
+  return passed;
+}
+
+}  // namespace skep::verifier

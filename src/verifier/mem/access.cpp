@@ -1,0 +1,249 @@
+// Loads and stores through a register: which kind of memory, and may this program touch it (kernel:
+// check_mem_access(), check_load_mem(), check_store_reg(), check_atomic()).
+#include "progs/prog_type.hpp"
+#include "verifier/walk/walk.hpp"
+
+namespace skep::verifier {
+
+using namespace isa;
+
+namespace {
+
+/// The kernel structure a map pointer points to.
+std::string_view map_structure(MapType type) {
+  switch (type) {
+    case MapType::hash:
+    case MapType::percpu_hash:
+    case MapType::lru_hash:
+    case MapType::lru_percpu_hash:
+    case MapType::hash_of_maps:
+      return "bpf_htab";
+    case MapType::lpm_trie:
+      return "lpm_trie";
+    case MapType::stack_trace:
+      return "bpf_stack_map";
+    case MapType::devmap:
+    case MapType::devmap_hash:
+      return "bpf_dtab";
+    case MapType::cpumap:
+      return "bpf_cpu_map";
+    case MapType::xskmap:
+      return "xsk_map";
+    case MapType::queue:
+    case MapType::stack:
+      return "bpf_queue_stack";
+    case MapType::ringbuf:
+      return "bpf_ringbuf_map";
+    case MapType::bloom_filter:
+      return "bpf_bloom_filter";
+    case MapType::sockmap:
+      return "bpf_stab";
+    case MapType::sockhash:
+      return "bpf_shtab";
+    default:
+      return "bpf_array";
+  }
+}
+
+}  // namespace
+
+Status Walk::check_load(const Insn& insn, bool sign_extend, bool strict_once, std::string_view where) {
+  CHECK(check_reg(insn.src, Use::source));
+  CHECK(check_reg(insn.dst, Use::dest_keep));
+  const RegType type = regs()[insn.src].type;
+  CHECK(check_mem_access(insn.src, insn.off, bytes_of_size(insn.code), Access::read, insn.dst, strict_once,
+                         sign_extend));
+  CHECK(record_pointer_type(type, true));
+  return check_bounds_sane(regs()[insn.dst], where);
+}
+
+Status Walk::check_store(const Insn& insn, bool strict_once) {
+  CHECK(check_reg(insn.src, Use::source));
+  CHECK(check_reg(insn.dst, Use::source));
+  const RegType type = regs()[insn.dst].type;
+  CHECK(check_mem_access(insn.dst, insn.off, bytes_of_size(insn.code), Access::write, insn.src, strict_once,
+                         false));
+  return record_pointer_type(type, false);
+}
+
+Status Walk::check_store_imm(const Insn& insn) {
+  if (mode_of(insn.code) != op::MEM || insn.src != 0)
+    return e.reject(EINVAL, "BPF_ST uses reserved fields\n");
+  CHECK(check_reg(insn.dst, Use::source));
+  const RegType type = regs()[insn.dst].type;
+  CHECK(check_mem_access(insn.dst, insn.off, bytes_of_size(insn.code), Access::write, -1, false, false));
+  return record_pointer_type(type, false);
+}
+
+bool Walk::atomic_pointer_ok(const RegState& reg) {
+  return reg.type.base != Base::ctx && !reg.type.is_packet() && reg.type.base != Base::flow_keys &&
+         !reg.type.is_sock();
+}
+
+Status Walk::check_atomic(const Insn& insn) {
+  switch (insn.imm) {
+    case op::ADD:
+    case op::ADD | op::FETCH:
+    case op::AND:
+    case op::AND | op::FETCH:
+    case op::OR:
+    case op::OR | op::FETCH:
+    case op::XOR:
+    case op::XOR | op::FETCH:
+    case op::XCHG:
+    case op::CMPXCHG:
+      return check_atomic_rmw(insn);
+    case op::LOAD_ACQ:
+      CHECK(check_load(insn, false, true, "atomic_load"));
+      if (!atomic_pointer_ok(regs()[insn.src]))
+        return e.reject(EACCES, "BPF_ATOMIC loads from R{} {} is not allowed\n", u32{insn.src},
+                        type_text(regs()[insn.src].type));
+      return passed;
+    case op::STORE_REL:
+      CHECK(check_store(insn, true));
+      if (!atomic_pointer_ok(regs()[insn.dst]))
+        return e.reject(EACCES, "BPF_ATOMIC stores into R{} {} is not allowed\n", u32{insn.dst},
+                        type_text(regs()[insn.dst].type));
+      return passed;
+    default:
+      return e.reject(EINVAL, "BPF_ATOMIC uses invalid atomic opcode {:02x}\n", static_cast<u32>(insn.imm));
+  }
+}
+
+Status Walk::check_atomic_rmw(const Insn& insn) {
+  if (size_of(insn.code) != op::W && size_of(insn.code) != op::DW)
+    return e.reject(EINVAL, "invalid atomic operand size\n");
+  CHECK(check_reg(insn.src, Use::source));
+  CHECK(check_reg(insn.dst, Use::source));
+  if (insn.imm == op::CMPXCHG) CHECK(check_reg(0, Use::source));
+  if (!atomic_pointer_ok(regs()[insn.dst]))
+    return e.reject(EACCES, "BPF_ATOMIC stores into R{} {} is not allowed\n", u32{insn.dst},
+                    type_text(regs()[insn.dst].type));
+  s32 load_reg = -1;
+  if ((insn.imm & op::FETCH) != 0) {
+    load_reg = insn.imm == op::CMPXCHG ? 0 : s32{insn.src};
+    CHECK(check_reg(static_cast<u32>(load_reg), Use::dest));
+  }
+  const u32 size = bytes_of_size(insn.code);
+  CHECK(check_mem_access(insn.dst, insn.off, size, Access::read, -1, true, false));
+  if (load_reg >= 0) CHECK(check_mem_access(insn.dst, insn.off, size, Access::read, load_reg, true, false));
+  CHECK(record_pointer_type(regs()[insn.dst].type, false));
+  return check_mem_access(insn.dst, insn.off, size, Access::write, -1, true, false);
+}
+
+/// An instruction is rewritten by the kind of its pointer, which therefore must be one on all paths
+/// (kernel: save_aux_ptr_type(), reg_type_mismatch()).
+Status Walk::record_pointer_type(RegType type, bool) {
+  InsnAux& at = aux();
+  auto rewritten = [](RegType t) {
+    return t.base == Base::ctx || t.is_sock() || t.base == Base::btf_id || t.base == Base::arena;
+  };
+  if (at.pointer_type.base == Base::not_init) {
+    at.pointer_type = type;
+    return passed;
+  }
+  if (at.pointer_type != type && (rewritten(type) || rewritten(at.pointer_type)))
+    return e.reject(EINVAL, "same insn cannot be used with different pointers\n");
+  return passed;
+}
+
+Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, s32 value_regno,
+                              bool strict_once, bool sign_extend) {
+  RegState& reg = regs()[regno];
+  CHECK(check_alignment(reg, insn_off, size, strict_once));
+  const s32 off = insn_off + reg.off;
+  const bool fills = value_regno >= 0 && access == Access::read;
+  RegState* value = fills ? &regs()[value_regno] : nullptr;
+  const RegType type = reg.type;
+  const bool null_possible = type.maybe_null();
+  if (type == Base::map_key) {
+    if (access == Access::write) return e.reject(EACCES, "write to change key R{} not allowed\n", regno);
+    CHECK(check_region(regno, off, static_cast<s32>(size), reg.map->key_size, false));
+    if (value != nullptr) mark_unknown(*value);
+  } else if (type == Base::map_value) {
+    CHECK(check_map_value_access(regno, off, size, access, value_regno, sign_extend));
+  } else if (type.base == Base::mem && !null_possible) {
+    if (access == Access::write && type.rdonly())
+      return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(type));
+    CHECK(check_region(regno, off, static_cast<s32>(size), reg.mem_size, false));
+    if (value != nullptr) mark_unknown(*value);
+  } else if (type == Base::ctx) {
+    CHECK(check_ctx_access(regno, off, size, access, value_regno, sign_extend));
+  } else if (type == Base::stack) {
+    CHECK(check_stack_access(regno, off, size, access, value_regno));
+  } else if (type == Base::packet || type == Base::packet_meta) {
+    CHECK(check_packet_mem(regno, off, size, access, value_regno));
+  } else if (type.is_sock() && !null_possible) {
+    if (access == Access::write)
+      return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(type));
+    if (!progs::sock_access(type.base == Base::sock_common, off, size))
+      return e.reject(EACCES, "R{} invalid {} access off={} size={}\n", regno, type_text(type), off, size);
+    if (value != nullptr) mark_unknown(*value);
+  } else if (type == Base::map_ptr) {
+    const std::string_view structure = map_structure(reg.map->type);
+    if (off < 0)
+      return e.reject(EACCES, "R{} is {} invalid negative access: off={}\n", regno, structure, off);
+    if (access == Access::write) return e.reject(EACCES, "only read from {} is supported\n", structure);
+    return unsupported("reading a map's own structure");
+  } else {
+    return e.reject(EACCES, "R{} invalid mem access '{}'\n", regno, type_text(type));
+  }
+  if (value != nullptr && size < 8 && value->is_scalar()) {
+    if (sign_extend) {
+      coerce_to_size_sx(value->num, size);
+    } else {
+      coerce_to_size(value->num, size);
+    }
+  }
+  return passed;
+}
+
+Status Walk::check_ctx_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno,
+                              bool sign_extend) {
+  CHECK(check_pointer_unmodified(regs()[regno], regno, false));
+  const auto found = progs::ctx_access(e.input.type, e.input.expected_attach_type, off, size,
+                                       access == Access::write, sign_extend);
+  if (!found) {
+    (void)e.reject(EACCES, "invalid bpf_context access off={} size={}\n", off, size);
+    print_source_line(e.insn_idx);
+    return Status(EACCES);
+  }
+  aux().ctx_field_size = found->field_size;
+  if (access == Access::write || value_regno < 0) return passed;
+  RegState& value = regs()[value_regno];
+  switch (found->kind) {
+    case progs::CtxKind::scalar:
+      mark_unknown(value);
+      break;
+    case progs::CtxKind::packet:
+      mark_known_zero_pointer(value, Base::packet);
+      break;
+    case progs::CtxKind::packet_end:
+      mark_known_zero_pointer(value, Base::packet_end);
+      break;
+    case progs::CtxKind::packet_meta:
+      mark_known_zero_pointer(value, Base::packet_meta);
+      break;
+    case progs::CtxKind::sock_common_or_null:
+      mark_known_zero_pointer(value, {Base::sock_common, tf::maybe_null});
+      value.id = ++e.id_gen;
+      break;
+  }
+  return passed;
+}
+
+/// An unchanged pointer, but for a constant positive offset where allowed (kernel: __check_ptr_off_reg()).
+Status Walk::check_pointer_unmodified(const RegState& reg, u32 regno, bool fixed_off_ok) {
+  if (reg.off < 0)
+    return e.reject(EACCES, "negative offset {} ptr R{} off={} disallowed\n", type_text(reg.type), regno,
+                    reg.off);
+  if (!fixed_off_ok && reg.off != 0)
+    return e.reject(EACCES, "dereference of modified {} ptr R{} off={} disallowed\n", type_text(reg.type),
+                    regno, reg.off);
+  if (!reg.num.is_const() || reg.num.var_off.value != 0)
+    return e.reject(EACCES, "variable {} access var_off={} disallowed\n", type_text(reg.type),
+                    tnum_text(reg.num.var_off));
+  return passed;
+}
+
+}  // namespace skep::verifier

@@ -1,0 +1,46 @@
+// A range of stack that is read with a variable offset, or that a helper reads or fills (kernel:
+// check_stack_range_initialized()).
+#include "verifier/walk/walk.hpp"
+
+namespace skep::verifier {
+
+Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, Access access,
+                               CallMeta* meta) {
+  if (size == 0 && !zero_size_allowed) return e.reject(EACCES, "invalid zero-sized read\n");
+  CHECK(check_stack_bounds(regno, off, size, access));
+  const RegState& reg = regs()[regno];
+  Frame& frame = frame_of(reg);
+  const bool clobber = access == Access::write;
+  s32 min_off, max_off;
+  if (reg.num.is_const()) {
+    min_off = max_off = static_cast<s32>(reg.num.var_off.value) + off;
+  } else {
+    meta = meta != nullptr && meta->raw_mode ? nullptr : meta;
+    min_off = static_cast<s32>(reg.num.smin) + off;
+    max_off = static_cast<s32>(reg.num.smax) + off;
+  }
+  if (meta != nullptr && meta->raw_mode) {  // filled after the arguments are checked, byte by byte
+    meta->access_size = size;
+    meta->regno = regno;
+    return passed;
+  }
+  for (s32 i = min_off; i < max_off + size; ++i) {
+    const u32 byte_idx = static_cast<u32>(-i - 1);
+    const u32 spi = byte_idx / 8;
+    StackSlot& slot = frame.slots[spi];
+    SlotByte& byte = slot.bytes[byte_idx % 8];
+    if (byte == SlotByte::zero || byte == SlotByte::invalid) {
+      if (clobber) byte = SlotByte::misc;
+    } else if (byte != SlotByte::misc && slot.is_spilled()) {
+      if (clobber) {
+        mark_unknown(slot.spilled);
+        for (SlotByte& b : slot.bytes)
+          if (b != SlotByte::invalid) b = SlotByte::misc;
+      }
+    }
+    live.mark_read(*e.cur, frame.frameno, e.insn_idx, u64{1} << spi);
+  }
+  return passed;
+}
+
+}  // namespace skep::verifier

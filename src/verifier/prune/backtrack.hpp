@@ -1,0 +1,32 @@
+// The registers and stack slots, by frame, whose exact value is still asked for while precision is followed
+// back along a path (kernel: struct backtrack_state).
+#pragma once
+#include "base/limits.hpp"
+#include "base/types.hpp"
+
+namespace skep::verifier {
+
+struct Backtrack {
+  u32 frame = 0;
+  u32 regs[limits::max_call_frames] = {};
+  u64 slots[limits::max_call_frames] = {};
+
+  void reset() { *this = Backtrack{}; }
+  [[nodiscard]] bool empty() const {
+    u64 any = 0;
+    for (u32 i = 0; i <= frame; ++i) any |= regs[i] | slots[i];
+    return any == 0;
+  }
+  void set_reg(u32 f, u32 reg) { regs[f] |= 1u << reg; }
+  void clear_reg(u32 f, u32 reg) { regs[f] &= ~(1u << reg); }
+  [[nodiscard]] bool has_reg(u32 f, u32 reg) const { return (regs[f] >> reg & 1) != 0; }
+  void set_slot(u32 f, u32 slot) { slots[f] |= u64{1} << slot; }
+  void clear_slot(u32 f, u32 slot) { slots[f] &= ~(u64{1} << slot); }
+  [[nodiscard]] bool has_slot(u32 f, u32 slot) const { return (slots[f] >> slot & 1) != 0; }
+  // of the current frame
+  void set_reg(u32 reg) { set_reg(frame, reg); }
+  void clear_reg(u32 reg) { clear_reg(frame, reg); }
+  [[nodiscard]] bool has_reg(u32 reg) const { return has_reg(frame, reg); }
+};
+
+}  // namespace skep::verifier

@@ -1,0 +1,67 @@
+// The states kept at prune points, by instruction, newest first, and the visits of loops that are being
+// explored (kernel: explored_states, struct bpf_scc_visit).
+#pragma once
+#include <array>
+#include <vector>
+
+#include "verifier/state/pool.hpp"
+
+namespace skep::verifier {
+
+struct ExploredState {
+  State* state = nullptr;
+  u32 hits = 0;
+  u32 misses = 0;
+};
+
+/// States by (instruction, call site), as the kernel hashes them: a list per bucket.
+class ExploredStates {
+ public:
+  explicit ExploredStates(std::size_t insn_count) : buckets_(insn_count) {}
+  [[nodiscard]] std::vector<ExploredState>& at(u32 insn_idx, s32 callsite) {
+    return buckets_[(insn_idx ^ static_cast<u32>(callsite)) % buckets_.size()];
+  }
+  void release_all(StatePool& pool) {
+    for (auto& bucket : buckets_) {
+      for (const ExploredState& kept : bucket) pool.release(kept.state);
+      bucket.clear();
+    }
+    for (State* state : evicted_) pool.release(state);
+    evicted_.clear();
+    count = 0;
+  }
+  /// Out of its list; kept while paths from it are open, because they refer to it.
+  void evict(StatePool& pool, State* state, bool unused) {
+    --count;
+    if (unused) {
+      pool.release(state);
+    } else {
+      state->evicted = true;
+      evicted_.push_back(state);
+    }
+  }
+  void release_evicted(StatePool& pool, State* state) {
+    std::erase(evicted_, state);
+    pool.release(state);
+  }
+  [[nodiscard]] u32 evicted_count() const { return static_cast<u32>(evicted_.size()); }
+  u32 count = 0;
+
+ private:
+  std::vector<State*> evicted_;
+  std::vector<std::vector<ExploredState>> buckets_;  ///< newest last
+};
+
+/// The call sites that lead to the outermost loop a state is in, and that loop's component.
+struct SccChain {
+  std::array<u32, limits::max_call_frames> callsites{};
+  u32 scc = 0;
+  bool operator==(const SccChain&) const = default;
+};
+struct SccVisit {
+  SccChain chain;
+  State* entry = nullptr;         ///< first checkpoint inside; nullptr: not being explored
+  std::vector<State*> backedges;  ///< newest last; equal_state says what each was found equal to
+};
+
+}  // namespace skep::verifier

@@ -1,0 +1,212 @@
+// Precision: from where a scalar's exact value decided something, back along the path, every register and
+// slot that it came from is marked, in all checkpoints on the way (kernel: __mark_chain_precision()).
+#include <bit>
+
+#include "verifier/walk/walk.hpp"
+
+namespace skep::verifier {
+
+namespace {
+constexpr u32 argument_regs = 0x3e;
+constexpr s32 none_before = -2;
+
+/// The instruction before `idx` on the path of `state`, whose history ends at `end` (kernel:
+/// get_prev_insn_idx()).
+s32 previous_insn(const State& state, s32 idx, u32& end) {
+  const JumpEntry* entries = state.history;
+  if (idx == static_cast<s32>(state.first_insn_idx)) {
+    if (end == 0) return none_before;
+    if (end == 1 && static_cast<s32>(entries[0].idx) == idx) return none_before;
+  }
+  if (end != 0 && static_cast<s32>(entries[end - 1].idx) == idx) {
+    --end;
+    return static_cast<s32>(entries[end].prev_idx);
+  }
+  return idx - 1;
+}
+
+const JumpEntry* entry_at(const State& state, s32 idx, u32 end) {
+  if (end > 0 && static_cast<s32>(state.history[end - 1].idx) == idx) return &state.history[end - 1];
+  return nullptr;
+}
+
+}  // namespace
+
+Status Walk::push_history(State& state, u32 flags, u64 linked) {
+  if (history_open && state.history_count > 0) {
+    JumpEntry& entry = state.history[state.history_count - 1];
+    entry.flags |= flags;
+    entry.linked_regs = linked;
+    return passed;
+  }
+  e.pool.push_history(state, {e.insn_idx, static_cast<u32>(e.prev_insn_idx), flags, 0, linked});
+  history_open = true;
+  return passed;
+}
+
+/// Asks for the exact value of `regno` (or, with -1, of what is set in `bt`) as it is in `start`.
+Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
+  bool ignored = false;
+  if (changed == nullptr) changed = &ignored;
+  State* state = &start;
+  bt.frame = start.curframe;
+  if (regno >= 0) {
+    if (!state->cur().regs[regno].is_scalar()) {
+      bt.reset();
+      return e.reject(EFAULT, "backtracking a register that holds no number (R{})\n", regno);
+    }
+    bt.set_reg(static_cast<u32>(regno));
+  }
+  s32 first_idx = static_cast<s32>(state->first_insn_idx);
+  s32 last_idx = static_cast<s32>(start.insn_idx);
+  s32 subseq_idx = -1;
+  bool skip_first = true;
+  while (!bt.empty()) {
+    if (e.log.level2())
+      e.log.write(fmt::format("mark_precise: frame{}: last_idx {} first_idx {} subseq_idx {} \n", bt.frame,
+                              last_idx, first_idx, subseq_idx));
+    if (last_idx < 0) return backtrack_entry(*state);
+    u32 end = state->history_count;
+    for (s32 i = last_idx;;) {
+      const int found = skip_first ? 0 : backtrack_insn(i, subseq_idx, entry_at(*state, i, end));
+      skip_first = false;
+      if (found != 0) {
+        if (found != kENOTSUPP) {
+          bt.reset();
+          return e.reject(found, "backtracking failed at insn {}\n", i);
+        }
+        mark_all_precise(start);
+        bt.reset();
+        return passed;
+      }
+      if (bt.empty()) return passed;
+      subseq_idx = i;
+      i = previous_insn(*state, i, end);
+      if (i == none_before) break;
+      if (i < 0 || static_cast<u32>(i) >= insns.size()) {
+        bt.reset();
+        return e.reject(EFAULT, "backtracking idx {}\n", i);
+      }
+    }
+    state = state->parent;
+    if (state == nullptr) break;
+    CHECK(backtrack_parent(*state, *changed));
+    subseq_idx = first_idx;
+    last_idx = static_cast<s32>(state->last_insn_idx);
+    first_idx = static_cast<s32>(state->first_insn_idx);
+  }
+  if (!bt.empty()) {  // something was missed, as a slot reached through another pointer
+    mark_all_precise(start);
+    bt.reset();
+  }
+  return passed;
+}
+
+/// The beginning of a global function: what is still asked for are its arguments.
+Status Walk::backtrack_entry(State& state) {
+  const u32 mask = bt.regs[bt.frame];
+  const bool ours = state.curframe == 0 && state.frame[0]->subprogno > 0 && state.frame[0]->callsite == -1 &&
+                    bt.slots[bt.frame] == 0 && (mask & ~argument_regs) == 0;
+  if (!ours) {
+    const u64 slots = bt.slots[bt.frame];
+    bt.reset();
+    return e.reject(EFAULT, "backtracking func entry subprog {} reg_mask {:x} stack_mask {:x}\n",
+                    state.frame[0]->subprogno, mask, slots);
+  }
+  for (u32 i = 1; i <= 5; ++i)
+    if ((mask >> i & 1) != 0 && state.frame[0]->regs[i].is_scalar()) state.frame[0]->regs[i].precise = true;
+  bt.reset();
+  return passed;
+}
+
+/// Marks what is asked for in a checkpoint; what is marked already needs no further search.
+Status Walk::backtrack_parent(State& state, bool& changed) {
+  auto mark = [&](RegState& reg) {
+    if (!reg.is_scalar() || reg.precise) return false;
+    reg.precise = true;
+    changed = true;
+    return true;
+  };
+  for (u32 f = bt.frame + 1; f-- > 0;) {
+    Frame& frame = *state.frame[f];
+    for (u32 mask = bt.regs[f]; mask != 0; mask &= mask - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(mask));
+      if (!mark(frame.regs[i])) bt.clear_reg(f, i);
+    }
+    for (u64 mask = bt.slots[f]; mask != 0; mask &= mask - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(mask));
+      if (i >= frame.slot_count) {
+        bt.reset();
+        return e.reject(EFAULT, "backtracking (stack slot {}, total slots {})\n", i, frame.slot_count);
+      }
+      if (!frame.slots[i].is_spilled_scalar() || !mark(frame.slots[i].spilled)) bt.clear_slot(f, i);
+    }
+    if (e.log.level2()) {
+      e.log.write(fmt::format("mark_precise: frame{}: parent state regs={} stack={}: ", f,
+                              reg_mask_text(bt.regs[f]), slot_mask_text(bt.slots[f])));
+      print_frame(e.log, state, frame, nullptr);
+    }
+  }
+  return passed;
+}
+
+void Walk::mark_all_precise(State& start) {
+  if (e.log.level2())
+    e.log.write(
+        fmt::format("mark_precise: frame{}: falling back to forcing all scalars precise\n", start.curframe));
+  for (State* state = start.parent; state != nullptr; state = state->parent) {
+    for (u32 f = 0; f <= state->curframe; ++f) {
+      Frame& frame = *state->frame[f];
+      for (u32 i = 0; i < frame_pointer; ++i) {
+        RegState& reg = frame.regs[i];
+        if (!reg.is_scalar() || reg.precise) continue;
+        reg.precise = true;
+        if (e.log.level2())
+          e.log.write(fmt::format("force_precise: frame{}: forcing r{} to be precise\n", f, i));
+      }
+      for (u32 i = 0; i < frame.slot_count; ++i) {
+        RegState& reg = frame.slots[i].spilled;
+        if (!frame.slots[i].is_spilled_scalar() || reg.precise) continue;
+        reg.precise = true;
+        if (e.log.level2())
+          e.log.write(fmt::format("force_precise: frame{}: forcing fp{} to be precise\n", f,
+                                  -8 * (static_cast<s32>(i) + 1)));
+      }
+    }
+  }
+}
+
+void Walk::mark_all_imprecise(State& state) {
+  for (u32 f = 0; f <= state.curframe; ++f) {
+    Frame& frame = *state.frame[f];
+    for (u32 i = 0; i < frame_pointer; ++i)
+      if (frame.regs[i].is_scalar()) frame.regs[i].precise = false;
+    for (u32 i = 0; i < frame.slot_count; ++i)
+      if (frame.slots[i].is_spilled_scalar()) frame.slots[i].spilled.precise = false;
+  }
+}
+
+/// What was precise in the state found equal must be precise in how the current one came about.
+Status Walk::propagate_precision(const State& old, State& cur, bool* changed) {
+  for (u32 f = old.curframe + 1; f-- > 0;) {
+    const Frame& frame = *old.frame[f];
+    std::string text;
+    for (u32 i = 0; i < frame_pointer; ++i) {
+      if (!frame.regs[i].is_scalar() || !frame.regs[i].precise) continue;
+      if (e.log.level2())
+        text += text.empty() ? fmt::format("frame {}: propagating r{}", f, i) : fmt::format(",r{}", i);
+      bt.set_reg(f, i);
+    }
+    for (u32 i = 0; i < frame.slot_count; ++i) {
+      if (!frame.slots[i].is_spilled_scalar() || !frame.slots[i].spilled.precise) continue;
+      const s32 off = -8 * (static_cast<s32>(i) + 1);
+      if (e.log.level2())
+        text += text.empty() ? fmt::format("frame {}: propagating fp{}", f, off) : fmt::format(",fp{}", off);
+      bt.set_slot(f, i);
+    }
+    if (!text.empty()) e.log.write(text + "\n");
+  }
+  return mark_chain_precise(cur, -1, changed);
+}
+
+}  // namespace skep::verifier

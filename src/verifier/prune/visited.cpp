@@ -1,0 +1,192 @@
+// At a prune point: has a state like this been here, and led to nothing bad? Else it is kept for others to
+// compare with (kernel: is_state_visited()).
+#include <algorithm>
+
+#include "verifier/walk/walk.hpp"
+
+namespace skep::verifier {
+
+namespace {
+
+bool same_callsites(const State& a, const State& b) {
+  if (a.curframe != b.curframe) return false;
+  for (u32 f = 0; f <= a.curframe; ++f)
+    if (a.frame[f]->callsite != b.frame[f]->callsite) return false;
+  return true;
+}
+
+/// All of a register but its frame number and precision.
+bool bitwise_same(const RegState& a, const RegState& b) {
+  return a.type == b.type && a.off == b.off && a.raw == b.raw && a.map_uid == b.map_uid && a.num == b.num &&
+         a.id == b.id && a.ref_obj_id == b.ref_obj_id;
+}
+
+bool maybe_looping(const State& old, const State& cur) {
+  if (old.curframe != cur.curframe) return false;
+  for (u32 i = 0; i < reg_count; ++i)
+    if (!bitwise_same(old.cur().regs[i], cur.cur().regs[i])) return false;
+  return true;
+}
+
+}  // namespace
+
+void Walk::update_peak_states() {
+  e.peak_states = std::max(e.peak_states, explored.count + explored.evicted_count() + backedge_count);
+}
+
+Status Walk::is_state_visited(bool& seen) {
+  seen = false;
+  State& cur = *e.cur;
+  const u32 here = e.insn_idx;
+  const InsnNotes& notes = e.program.notes[here];
+  const bool may_goto = insns[here].code == (isa::op::JMP | isa::op::JCOND);
+  const bool force = e.test_state_freq || notes.force_checkpoint || cur.history_count > 40;
+  const u32 jumps = e.jmps_processed - e.prev_jmps_processed;
+  const u32 steps = e.insn_processed - e.prev_insn_processed;
+  bool add = force || (jumps >= 2 && steps >= 8);
+  clean_live_states(here);
+
+  auto& bucket = explored.at(here, cur.cur().callsite);
+  u32 compared = 0;
+  for (std::size_t i = bucket.size(); i-- > 0;) {
+    ++compared;
+    State& old = *bucket[i].state;
+    if (old.insn_idx != here) continue;
+    bool hit = false;
+    bool loop = false;
+    if (old.branches != 0) {  // on the current path: a loop
+      bool check_infinite = true;
+      if (may_goto && old.may_goto_depth != cur.may_goto_depth &&
+          states_equal(old, cur, Exactness::range_within)) {
+        hit = loop = true;
+      } else if (notes.calls_callback) {
+        hit = loop = states_equal(old, cur, Exactness::range_within);
+        check_infinite = false;
+      }
+      if (!hit) {
+        if (check_infinite && maybe_looping(old, cur) && states_equal(old, cur, Exactness::exact) &&
+            old.may_goto_depth == cur.may_goto_depth &&
+            old.callback_unroll_depth == cur.callback_unroll_depth)
+          return reject_infinite_loop(old);
+        if (!force && jumps < 20 && steps < 100) add = false;
+      }
+    } else {
+      loop = incomplete_marks(old);
+      hit = states_equal(old, cur, loop ? Exactness::range_within : Exactness::not_exact);
+    }
+    if (hit) {
+      ++bucket[i].hits;
+      if (notes.jump_point) CHECK(push_history(cur, 0, 0));
+      CHECK(propagate_precision(old, cur, nullptr));
+      if (loop) add_backedge(old, here);
+      seen = true;
+      return passed;
+    }
+    if (add) ++bucket[i].misses;
+    const u32 patience = notes.force_checkpoint && old.branches > 0 ? 64 : 3;
+    if (bucket[i].misses > bucket[i].hits * patience + patience) {
+      bucket.erase(bucket.begin() + static_cast<std::ptrdiff_t>(i));
+      explored.evict(e.pool, &old, old.branches == 0 && !incomplete_marks(old));
+    }
+  }
+  e.max_states_per_insn = std::max(e.max_states_per_insn, compared);
+  if (add) remember_state();
+  return passed;
+}
+
+Status Walk::reject_infinite_loop(const State& old) {
+  print_source_line(e.insn_idx);
+  const Status status = e.reject(EINVAL, "infinite loop detected at insn {}\n", e.insn_idx);
+  e.log.trace("cur state:");
+  print_frame(e.log, *e.cur, e.cur->cur(), nullptr);
+  e.log.trace("old state:");
+  print_frame(e.log, old, old.cur(), nullptr);
+  return status;
+}
+
+/// The current state becomes a checkpoint; the path goes on as its child.
+void Walk::remember_state() {
+  State& cur = *e.cur;
+  ++e.total_states;
+  ++explored.count;
+  update_peak_states();
+  e.prev_jmps_processed = e.jmps_processed;
+  e.prev_insn_processed = e.insn_processed;
+  mark_all_imprecise(cur);
+  State* kept = e.pool.new_state();
+  e.pool.copy(*kept, cur);
+  kept->insn_idx = e.insn_idx;
+  maybe_enter_scc(*kept);
+  cur.parent = kept;
+  cur.first_insn_idx = e.insn_idx;
+  cur.dfs_depth = kept->dfs_depth + 1;
+  e.pool.clear_history(cur);
+  explored.at(e.insn_idx, cur.cur().callsite).push_back({kept, 0, 0});
+  // The state that was current is now `kept`; `branches` stays 1 in both: one path leads on.
+}
+
+// --- dead registers and slots ----------------------------------------------------------------------------
+
+/// Finished states forget what can no longer matter, so that more states equal them.
+void Walk::clean_live_states(u32 insn_idx) {
+  for (ExploredState& kept : explored.at(insn_idx, e.cur->cur().callsite)) {
+    State& state = *kept.state;
+    if (state.branches != 0 || state.cleaned || state.insn_idx != insn_idx ||
+        !same_callsites(state, *e.cur) || incomplete_marks(state))
+      continue;
+    clean_state(state);
+  }
+}
+
+void Walk::clean_state(State& state) {
+  state.cleaned = true;
+  for (u32 f = 0; f <= state.curframe; ++f) {
+    Frame& frame = *state.frame[f];
+    const u32 live_regs = e.program.notes[frame_insn_idx(state, f)].live_regs_before;
+    for (u32 i = 0; i < frame_pointer; ++i)
+      if ((live_regs >> i & 1) == 0) mark_not_init(frame.regs[i]);
+    const u64 live_slots = live.live_slots(state, state.insn_idx, f);
+    for (u32 i = 0; i < frame.slot_count; ++i) {
+      if ((live_slots >> i & 1) != 0) continue;
+      frame.slots[i] = StackSlot{};
+    }
+  }
+}
+
+// --- loops of iterations ---------------------------------------------------------------------------------
+
+/// The newest checkpoint of this path at `insn_idx`, or nullptr.
+State* Walk::find_prev_entry(State* state, u32 insn_idx) {
+  if (state == nullptr) return nullptr;
+  auto& bucket = explored.at(insn_idx, e.cur->cur().callsite);
+  for (std::size_t i = bucket.size(); i-- > 0;) {
+    State* old = bucket[i].state;
+    if (old->insn_idx == insn_idx && old->branches != 0 && same_callsites(*old, *state) &&
+        old->dfs_depth < state->dfs_depth)
+      return old;
+  }
+  return nullptr;
+}
+
+/// Imprecise scalars that changed from one iteration to the next become unknown.
+void Walk::widen_imprecise(const State& old, State& cur) {
+  auto widen = [&](const RegState& before, RegState& now) {
+    if (!before.is_scalar() || !now.is_scalar() || before.precise || now.precise) return;
+    if (before.off == now.off && before.raw == now.raw && before.num == now.num &&
+        idmap.check(before.id, now.id) && idmap.check(before.ref_obj_id, now.ref_obj_id))
+      return;
+    mark_unknown(now);
+  };
+  idmap.reset(e.id_gen);
+  for (u32 f = old.curframe + 1; f-- > 0;) {
+    const Frame& before = *old.frame[f];
+    Frame& now = *cur.frame[f];
+    for (u32 i = 0; i < reg_count; ++i) widen(before.regs[i], now.regs[i]);
+    const u32 slots = std::min(before.slot_count, now.slot_count);
+    for (u32 i = 0; i < slots; ++i)
+      if (before.slots[i].is_spilled() && now.slots[i].is_spilled())
+        widen(before.slots[i].spilled, now.slots[i].spilled);
+  }
+}
+
+}  // namespace skep::verifier

@@ -1,0 +1,116 @@
+// The end of a function: returning into a caller's frame, or the program's verdict (kernel: the BPF_EXIT case
+// of do_check(), prepare_func_exit(), check_return_code(), check_resource_leak()).
+#include "progs/prog_type.hpp"
+#include "verifier/walk/walk.hpp"
+
+namespace skep::verifier {
+
+using namespace isa;
+
+Status Walk::check_exit(const Insn& insn, bool& path_ends) {
+  ++e.jmps_processed;
+  if (is_reg_source(insn.code) || insn.imm != 0 || insn.src != 0 || insn.dst != 0 ||
+      class_of(insn.code) == op::JMP32)
+    return e.reject(EINVAL, "BPF_EXIT uses reserved fields\n");
+  const bool main = e.cur->curframe == 0;
+  CHECK(check_resource_leak("BPF_EXIT instruction in main prog", main));
+  if (!main) {
+    CHECK(return_from_subprog());
+    print_full_state = true;
+    insn_idx_set = true;
+    return passed;
+  }
+  CHECK(check_return_value(0, "R0"));
+  path_ends = true;
+  return passed;
+}
+
+/// Nothing acquired may be left behind. `what` opens the message.
+Status Walk::check_resource_leak(std::string_view what, bool locks_too) {
+  if (locks_too && e.cur->active_locks != 0)
+    return e.reject(EINVAL, "{} cannot be used inside bpf_spin_lock-ed region\n", what);
+  if (const Status leak = check_reference_leak(); !leak.ok()) {
+    (void)e.reject(EINVAL, "{} would lead to reference leak\n", what);
+    return leak;
+  }
+  return passed;
+}
+
+Status Walk::check_reference_leak() {
+  const Frame& frame = e.cur->cur();
+  if (frame.frameno != 0 && !frame.in_callback) return passed;
+  Status status = passed;
+  for (u32 i = 0; i < e.cur->ref_count; ++i) {
+    const Reference& ref = e.cur->refs[i];
+    if (ref.kind != RefKind::pointer) continue;
+    status = e.reject(EINVAL, "Unreleased reference id={} alloc_insn={}\n", ref.id, ref.insn_idx);
+  }
+  return status;
+}
+
+/// Leaves the innermost frame; e.insn_idx becomes the instruction after the call.
+Status Walk::return_from_subprog() {
+  live.update(*e.cur);
+  State& state = *e.cur;
+  Frame& callee = state.cur();
+  RegState& r0 = callee.regs[0];
+  if (r0.type.base == Base::stack) return e.reject(EINVAL, "cannot return stack pointer to the caller\n");
+  Frame& caller = *state.frame[state.curframe - 1];
+  const bool callback = callee.in_callback;
+  if (callback) {
+    if (!r0.is_scalar()) return e.reject(EACCES, "R0 not a scalar value\n");
+    CHECK(mark_precise(0));
+    if (r0.num.smin < callee.callback_range.min || r0.num.smax > callee.callback_range.max)
+      return reject_out_of_range(r0, callee.callback_range, "At callback return", "R0");
+  } else {
+    caller.regs[0] = r0;
+  }
+  const u32 next = static_cast<u32>(callee.callsite) + (callback ? 0 : 1);
+  if (e.log.tracing()) {
+    e.log.trace("returning from callee:\n");
+    print_frame(e.log, state, callee, nullptr);
+    e.log.trace("to caller at {}:\n", next);
+    print_frame(e.log, state, caller, nullptr);
+  }
+  e.pool.release_frame(&callee);
+  state.frame[state.curframe--] = nullptr;
+  e.insn_idx = next;
+  live.forget_current();
+  if (callback) {
+    if (State* before = find_prev_entry(&state, next)) widen_imprecise(*before, state);
+  }
+  return passed;
+}
+
+Status Walk::reject_out_of_range(const RegState& reg, ReturnRange range, std::string_view where,
+                                 std::string_view reg_name) {
+  std::string known;
+  if (reg.num.smin > INT64_MIN) known += fmt::format(" smin={}", reg.num.smin);
+  if (reg.num.smax < INT64_MAX) known += fmt::format(" smax={}", reg.num.smax);
+  if (known.empty()) known = " unknown scalar value";
+  return e.reject(EINVAL, "{} the register {} has{} should have been in [{}, {}]\n", where, reg_name, known,
+                  range.min, range.max);
+}
+
+/// What the program returns (kernel: check_return_code()).
+Status Walk::check_return_value(u32 regno, std::string_view reg_name) {
+  CHECK(check_reg(regno, Use::source));
+  const RegState& reg = regs()[regno];
+  if (e.cur->frame[0]->subprogno != 0) {  // a global function by itself
+    if (!reg.is_scalar())
+      return e.reject(EINVAL, "At subprogram exit the register R{} is not a scalar value ({})\n", regno,
+                      type_text(reg.type));
+    return passed;
+  }
+  const auto range = progs::return_range(e.input.type, e.input.expected_attach_type);
+  if (!range) return passed;
+  if (!reg.is_scalar())
+    return e.reject(EINVAL, "At program exit the register R{} is not a known value ({})\n", regno,
+                    type_text(reg.type));
+  CHECK(mark_precise(regno));
+  if (reg.num.smin < range->min || reg.num.smax > range->max)
+    return reject_out_of_range(reg, {range->min, range->max}, "At program exit", reg_name);
+  return passed;
+}
+
+}  // namespace skep::verifier

@@ -1,0 +1,65 @@
+// Reading and writing registers as operands, and setting them to simple values (kernel: check_reg_arg(),
+// mark_reg_*()).
+#include "verifier/walk/walk.hpp"
+
+namespace skep::verifier {
+
+Status Walk::check_reg(u32 regno, Use use) {
+  if (regno >= reg_count) return e.reject(EINVAL, "R{} is invalid\n", regno);
+  scratch_reg(regno);
+  RegState& reg = regs()[regno];
+  if (use == Use::source) {
+    if (reg.type.base == Base::not_init) return e.reject(EACCES, "R{} !read_ok\n", regno);
+    return passed;
+  }
+  if (regno == frame_pointer) return e.reject(EACCES, "frame pointer is read only\n");
+  if (use == Use::dest) mark_unknown(reg);
+  return passed;
+}
+
+void Walk::mark_unknown(RegState& reg) {
+  reg = RegState{};
+  reg.type = Base::scalar;
+}
+
+void Walk::mark_known(RegState& reg, u64 value) {
+  reg = RegState{};
+  reg.type = Base::scalar;
+  reg.num = Scalar::constant(value);
+}
+
+void Walk::mark_known_zero_pointer(RegState& reg, RegType type) {
+  reg = RegState{};
+  reg.type = type;
+  reg.num = Scalar::constant(0);
+}
+
+void Walk::mark_not_init(RegState& reg) { reg = RegState{}; }
+
+void Walk::clear_caller_saved(Frame& frame) {
+  for (u32 i = 0; i <= 5; ++i) {
+    mark_not_init(frame.regs[i]);
+    scratch_reg(i);
+  }
+}
+
+void Walk::assign_scalar_id(RegState& reg) {
+  if (!reg.is_scalar()) return;
+  if ((reg.id & id_add_const) != 0) {  // one distance cannot be added to another
+    reg.id = 0;
+    reg.off = 0;
+  }
+  if (reg.id == 0 && !reg.num.is_const()) reg.id = ++e.id_gen;
+}
+
+Status Walk::check_bounds_sane(RegState& reg, std::string_view where) {
+  const char* violation = bounds_violation(reg.num);
+  if (violation == nullptr) [[likely]]
+    return passed;
+  if (e.log.enabled()) e.log.write(bounds_violation_text(reg.num, where));
+  if (e.test_reg_invariants) return Status(EFAULT);
+  reg.num = Scalar::unknown();
+  return passed;
+}
+
+}  // namespace skep::verifier

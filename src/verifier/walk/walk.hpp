@@ -1,0 +1,278 @@
+// The symbolic walk: every path of the program is followed with abstract registers and stack, instruction by
+// instruction, until all have reached an exit or a state already seen (kernel: do_check() and all below it).
+// One class, spread over walk/ (instructions), mem/ (loads and stores), call/ (helpers and subprograms) and
+// prune/ (states seen before, precision). Env holds the state; a function that refuses has said why in the
+// log.
+#pragma once
+#include "verifier/env.hpp"
+#include "verifier/prune/backtrack.hpp"
+#include "verifier/prune/explored.hpp"
+#include "verifier/prune/idmap.hpp"
+#include "verifier/prune/linked.hpp"
+#include "verifier/prune/liveness.hpp"
+#include "verifier/state/print.hpp"
+
+namespace skep::verifier {
+
+enum class Access : u8 { read, write };
+
+/// What the checks of a helper's arguments found out, for the checks that follow.
+struct CallMeta {
+  const maps::MapFacts* map = nullptr;
+  u32 map_uid = 0;
+  bool raw_mode = false;   ///< the memory argument is only written
+  bool pkt_access = true;  ///< packet pointers may be passed
+  u32 release_regno = 0;
+  u32 regno = 0;  ///< of the raw memory
+  s32 access_size = 0;
+  u64 mem_size = 0;
+  u64 msize_max = 0;  ///< largest size argument
+  u32 ref_obj_id = 0;
+  u32 subprogno = 0;
+  s32 func_id = 0;
+  s64 const_map_key = -1;  ///< -1: not known
+};
+
+class Walk {
+ public:
+  explicit Walk(Env& env)
+      : e(env), insns(env.program.insns), live(env.program, env.log), explored(env.program.insns.size()) {}
+
+  /// The main program, then every global function that was called.
+  Status run();
+  /// After the walk: the stack of every call chain fits (mem/stack_depth.cpp).
+  Status check_max_stack_depth();
+
+ private:
+  // --- walk.cpp: paths ---------------------------------------------------------------------------------
+  Status run_subprog(u32 subprog);
+  Status loop();
+  Status step(const isa::Insn& insn);
+  Status visit_prune_point(bool& pruned);
+  Status end_of_path(bool& finished);
+  Status push_path(u32 insn_idx, u32 prev_insn_idx, State*& pushed);
+  bool pop_path();
+  Status update_branch_counts(State* state);
+  void drop_paths();
+  void print_before(const isa::Insn& insn);
+  void print_insn_state();
+  void print_source_line(u32 idx);
+  void print_insn_text(u32 idx);
+  void prepare_entry(u32 subprog);
+  Status prepare_global_args(u32 subprog);
+  Status set_global_args(u32 subprog);
+
+  // --- regs.cpp ----------------------------------------------------------------------------------------
+  enum class Use : u8 { source, dest, dest_keep };
+  Status check_reg(u32 regno, Use use);
+  void mark_unknown(RegState& reg);
+  void mark_known(RegState& reg, u64 value);
+  void mark_known_zero_pointer(RegState& reg, RegType type);
+  void mark_not_init(RegState& reg);
+  void mark_invalid(RegState& reg) { mark_unknown(reg); }
+  void clear_caller_saved(Frame& frame);
+  void assign_scalar_id(RegState& reg);
+  Status check_bounds_sane(RegState& reg, std::string_view where);
+  template <class F>
+  void for_each_reg(State& state, F&& visit);
+
+  // --- alu.cpp, pointer_math.cpp -----------------------------------------------------------------------
+  Status check_alu(const isa::Insn& insn);
+  Status check_neg_end(const isa::Insn& insn);
+  Status check_mov(const isa::Insn& insn);
+  void mov_register(const isa::Insn& insn);
+  Status check_binary(const isa::Insn& insn);
+  Status adjust_registers(const isa::Insn& insn);
+  Status adjust_scalars(const isa::Insn& insn, RegState& dst, const RegState& src);
+  void link_after_add(const isa::Insn& insn, RegState& dst, const RegState& src);
+  Status adjust_pointer(const isa::Insn& insn, const RegState& ptr, const RegState& off);
+  Status check_sane_offset(const RegState& reg, RegType type);
+  void add_to_pointer(RegState& dst, const RegState& ptr, const RegState& off);
+  void subtract_from_pointer(RegState& dst, const RegState& ptr, const RegState& off);
+
+  // --- jump.cpp, packet_range.cpp ----------------------------------------------------------------------
+  Status check_jump(const isa::Insn& insn);
+  Status check_may_goto(const isa::Insn& insn);
+  Status check_jump_operands(const isa::Insn& insn, RegState*& src);
+  int branch_outcome(const RegState& a, const RegState& b, u8 opcode, bool is32);
+  Status split_paths(const isa::Insn& insn, RegState& dst, RegState* src);
+  Status refine_operands(const isa::Insn& insn, RegState& dst, RegState& src, State& other);
+  void transfer_nullness(const isa::Insn& insn, const RegState& dst, const RegState& src, State& other);
+  void collect_linked(State& state, u32 id, LinkedRegs& linked);
+  void sync_linked(State& state, const RegState& known, const LinkedRegs& linked);
+  void mark_not_null(RegState& reg);
+  const maps::MapFacts* inner_of(const maps::MapFacts* outer);
+  void mark_null_outcome(State& state, u32 regno, bool is_null);
+  bool match_packet_pointers(const isa::Insn& insn, RegState& dst, RegState& src, State& other);
+  void find_good_packet_pointers(State& state, const RegState& ptr, bool right_open);
+  void mark_packet_end(State& state, u32 regno, bool right_open);
+
+  // --- load_imm.cpp, exit.cpp --------------------------------------------------------------------------
+  Status check_ld_imm(const isa::Insn& insn);
+  Status check_ld_abs(const isa::Insn& insn);
+  Status check_exit(const isa::Insn& insn, bool& path_ends);
+  Status check_return_value(u32 regno, std::string_view reg_name);
+  Status check_resource_leak(std::string_view what, bool locks_too);
+  Status check_reference_leak();
+  Status return_from_subprog();
+  Status reject_out_of_range(const RegState& reg, ReturnRange range, std::string_view where,
+                             std::string_view reg_name);
+
+  // --- mem/ --------------------------------------------------------------------------------------------
+  Status check_load(const isa::Insn& insn, bool sign_extend, bool strict_once, std::string_view where);
+  Status check_store(const isa::Insn& insn, bool strict_once);
+  Status check_store_imm(const isa::Insn& insn);
+  Status check_atomic(const isa::Insn& insn);
+  Status check_atomic_rmw(const isa::Insn& insn);
+  bool atomic_pointer_ok(const RegState& reg);
+  /// `value_regno`: -1: no register. `size` in bytes.
+  Status check_mem_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno, bool strict_once,
+                          bool sign_extend);
+  Status check_map_value_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno,
+                                bool sign_extend);
+  Status check_ctx_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno, bool sign_extend);
+  Status check_stack_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
+  Status check_packet_mem(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
+  Status check_alignment(const RegState& reg, s32 off, u32 size, bool strict_once);
+  Status check_region(u32 regno, s32 off, s32 size, u32 mem_size, bool zero_size_allowed);
+  Status check_region_fixed(u32 regno, s64 off, s32 size, u32 mem_size, bool zero_size_allowed);
+  Status check_map_permission(const RegState& reg, s32 off, s32 size, Access access);
+  Status check_map_range(u32 regno, s32 off, s32 size, bool zero_size_allowed);
+  Status check_packet_range(u32 regno, s32 off, s32 size, bool zero_size_allowed);
+  Status check_pointer_unmodified(const RegState& reg, u32 regno, bool fixed_off_ok);
+  Status record_pointer_type(RegType type, bool allow_trust_mismatch);
+  bool may_access_packet(const CallMeta* meta, Access access);
+  Frame& frame_of(const RegState& reg) { return *e.cur->frame[reg.frameno]; }
+  Status check_stack_bounds(u32 regno, s32 off, s32 size, Access access);
+  Status stack_write_fixed(Frame& frame, s32 off, u32 size, s32 value_regno);
+  Status stack_write_variable(Frame& frame, u32 regno, s32 off, u32 size, s32 value_regno);
+  Status stack_read_fixed(Frame& frame, s32 off, u32 size, s32 dst_regno);
+  Status stack_read_narrow(Frame& frame, StackSlot& slot, s32 off, u32 size, u32 spill_size, s32 dst_regno,
+                           u32& history_flags);
+  void set_from_stack_bytes(const Frame& frame, s32 min_off, s32 max_off, u32 dst_regno);
+  Status check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, Access access,
+                           CallMeta* meta);
+  void save_register(Frame& frame, u32 spi, const RegState& reg, u32 size);
+  void scrub_slot(StackSlot& slot);
+  void check_fastcall_contract(const Frame& frame, s32 off);
+  void set_const_zero(RegState& reg);
+  Status depth_of_chain(u32 subprog, bool private_stack);
+  u32 rounded_depth(u32 subprog) const;
+
+  // --- call/ -------------------------------------------------------------------------------------------
+  Status check_call(const isa::Insn& insn);
+  Status check_helper_call(const isa::Insn& insn);
+  Status check_helper_known(s32 func_id, const helpers::Contract*& contract);
+  Status check_helper_arg(u32 arg, const helpers::Contract& contract, CallMeta& meta);
+  Status check_arg_type(u32 regno, const helpers::ArgSpec& spec, const CallMeta& meta);
+  Status check_arg_offset(const RegState& reg, u32 regno, const helpers::ArgSpec& spec);
+  Status check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallMeta& meta);
+  Status check_helper_mem(u32 regno, s32 size, Access access, bool zero_size_allowed, CallMeta* meta);
+  Status check_size_arg(u32 regno, Access access, bool zero_size_allowed, CallMeta& meta);
+  Status constant_map_key(const RegState& key, u32 key_size, s64& value);
+  Status record_call_map(const CallMeta& meta);
+  Status record_tail_call_key(const CallMeta& meta);
+  Status check_map_helper_pair(const maps::MapFacts* map, s32 func_id);
+  Status set_call_result(const helpers::Contract& contract, const CallMeta& meta);
+  Status release_argument(const helpers::Contract& contract, const CallMeta& meta);
+  Status check_tail_call(bool& done);
+  Status leave_by_tail_call();
+  Status check_subprog_call(const isa::Insn& insn);
+  Status check_global_call(u32 subprog);
+  Status check_global_args(u32 subprog);
+  Status enter_subprog(u32 subprog);
+  void clear_packet_pointers();
+  u32 acquire_reference(u32 insn_idx);
+  bool release_reference_id(State& state, u32 id);
+  Status release_reference(u32 id);
+  std::string helper_text(s32 func_id) const;  ///< "bpf_map_lookup_elem#1"
+
+  // --- prune/ ------------------------------------------------------------------------------------------
+  Status is_state_visited(bool& seen);
+  void remember_state();
+  void clean_live_states(u32 insn_idx);
+  void clean_state(State& state);
+  bool states_equal(const State& old, const State& cur, Exactness exact);
+  bool frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactness exact);
+  bool reg_safe(const RegState& old, const RegState& cur, Exactness exact);
+  bool stack_safe(const Frame& old, const Frame& cur, Exactness exact);
+  bool refs_safe(const State& old, const State& cur);
+  Status reject_infinite_loop(const State& old);
+  State* find_prev_entry(State* state, u32 insn_idx);
+  void widen_imprecise(const State& old, State& cur);
+  Status push_history(State& state, u32 flags, u64 linked);
+  Status mark_precise(u32 regno) { return mark_chain_precise(*e.cur, static_cast<s32>(regno), nullptr); }
+  Status mark_chain_precise(State& start, s32 regno, bool* changed);
+  Status backtrack_parent(State& state, bool& changed);
+  Status backtrack_entry(State& state);
+  int backtrack_insn(s32 idx, s32 subseq_idx, const JumpEntry* entry);
+  void backtrack_linked(const JumpEntry* entry);
+  void backtrack_alu(const isa::Insn& insn);
+  int backtrack_memory(const isa::Insn& insn, const JumpEntry* entry);
+  int backtrack_call(s32 idx, s32 subseq_idx);
+  int backtrack_exit(s32 subseq_idx);
+  int backtrack_call_or_tail(s32 idx, s32 subseq_idx);
+  void mark_all_precise(State& state);
+  void mark_all_imprecise(State& state);
+  Status propagate_precision(const State& old, State& cur, bool* changed);
+  // loops: strongly connected components being explored
+  bool scc_chain(const State& state, SccChain& chain) const;
+  void maybe_enter_scc(State& state);
+  Status maybe_exit_scc(State& state);
+  void add_backedge(State& old, u32 insn_idx);
+  Status propagate_backedges(SccVisit& visit);
+  bool incomplete_marks(const State& state);
+  void update_peak_states();
+  u32 frame_insn_idx(const State& state, u32 frame) const {
+    return frame == state.curframe ? state.insn_idx : static_cast<u32>(state.frame[frame + 1]->callsite);
+  }
+
+  // --- small ones --------------------------------------------------------------------------------------
+  RegState* regs() { return e.cur->regs(); }
+  void scratch_reg(u32 regno) { scratched.regs |= 1u << regno; }
+  void scratch_slot(u32 slot) { scratched.slots |= u64{1} << slot; }
+  InsnAux& aux() { return e.aux[e.insn_idx]; }
+  [[nodiscard]] bool is_global(u32 subprog) const {
+    return e.program.subprogs[subprog].is_global && subprog != 0;
+  }
+  Status unsupported(std::string_view what) {
+    return e.reject(EOPNOTSUPP, "skep does not support {} yet (insn {})\n", what, e.insn_idx);
+  }
+
+  Env& e;
+  const std::vector<isa::Insn>& insns;
+  Scratched scratched;
+  StackLiveness live;
+  ExploredStates explored;
+  Backtrack bt;
+  IdMap idmap;
+  std::vector<SccVisit> scc_visits;
+  u32 backedge_count = 0;
+  bool history_open = false;  ///< this instruction already has a history entry, the last one
+  bool insn_idx_set = false;  ///< the instruction has set e.insn_idx itself
+  bool print_full_state = false;
+  u64 insn_text_start = 0, insn_text_end = 0, insn_text_length = 0;
+  s32 last_line = -1;
+
+  struct PendingPath {
+    State* state;
+    u32 insn_idx, prev_insn_idx;
+    u64 log_position;
+  };
+  std::vector<PendingPath> pending;
+  std::vector<std::pair<const maps::MapFacts*, std::unique_ptr<maps::MapFacts>>> inner_maps;
+  RegState immediate[2];  ///< the immediate of a jump as a register, for either branch
+};
+
+/// Visits every register of every frame, and every spilled one.
+template <class F>
+void Walk::for_each_reg(State& state, F&& visit) {
+  for (u32 f = 0; f <= state.curframe; ++f) {
+    Frame& frame = *state.frame[f];
+    for (RegState& reg : frame.regs) visit(reg);
+    for (u32 i = 0; i < frame.slot_count; ++i)
+      if (frame.slots[i].is_spilled()) visit(frame.slots[i].spilled);
+  }
+}
+
+}  // namespace skep::verifier
