@@ -42,7 +42,7 @@ struct Noun {
 [[nodiscard]] const Noun* find_noun(std::string_view word);
 
 // One per file.
-extern const Noun kProg, kMap, kLink, kNet, kBtf;
+extern const Noun kProg, kMap, kLink, kNet, kBtf, kDaemon;
 
 [[nodiscard]] std::string usage_of(std::string_view program, const Noun& noun);
 /// "PROGRAM NOUN ..." of all; `program` "bpftool" names bpftool's nouns only.
@@ -58,6 +58,7 @@ Outcome<void> run_help(Cli& cli, Args args);
 Outcome<void> run_batch(Cli& cli, Args args);
 Outcome<void> run_completion(Cli& cli, Args args);
 Outcome<void> run_stats(Cli& cli, Args args);
+Outcome<void> run_shell(Cli& cli, Args args);
 
 /// Finds the noun and the verb, runs it, reports what failed. The exit status.
 int dispatch(Cli& cli, const std::vector<std::string>& words);

@@ -1,0 +1,84 @@
+// `daemon start|stop|status`: the process that the other commands start by themselves on first use.
+#include "cli/tables.hpp"
+#include "client/daemon_directory.hpp"
+#include "client/remote_kernel.hpp"
+#include "daemon/daemon.hpp"
+#include "daemon/user_kernel.hpp"
+
+namespace skep::cli {
+
+namespace {
+
+std::unexpected<Failure> failure_of(const Error& error) { return refuse(error.what); }
+
+/// The running daemon, which this does not start.
+Outcome<std::unique_ptr<client::RemoteKernel>> running_daemon() {
+  const std::string directory = client::daemon_directory();
+  auto kernel = client::RemoteKernel::connect({directory, {}});
+  if (kernel) return std::move(*kernel);
+  if (kernel.error().code == ENOENT || kernel.error().code == ECONNREFUSED)
+    return refuse(fmt::format("no daemon is running in {}", directory));
+  return failure_of(kernel.error());
+}
+
+Outcome<void> start(Cli& cli, Args args) {
+  const bool foreground = args.take_if("foreground");
+  TRY(args.finished());
+  const std::string directory = client::daemon_directory();
+  cli.nothing_to_show();
+  if (foreground) {
+    const auto served = daemon::serve(directory, daemon::user_kernel, [] {});
+    if (!served) return failure_of(served.error());
+    return {};
+  }
+  const auto started = daemon::start_in_background(directory, daemon::user_kernel);
+  if (!started) return failure_of(started.error());
+  return {};
+}
+
+Outcome<void> stop(Cli& cli, Args args) {
+  TRY(args.finished());
+  const auto kernel = TRY(running_daemon());
+  if (const auto stopped = kernel->stop(); !stopped) return failure_of(stopped.error());
+  cli.nothing_to_show();
+  return {};
+}
+
+Outcome<void> status(Cli& cli, Args args) {
+  TRY(args.finished());
+  const auto kernel = TRY(running_daemon());
+  const auto text = kernel->status();
+  if (!text) return failure_of(text.error());
+  if (!cli.json_output()) {
+    cli.out().write(*text);
+    return {};
+  }
+  cli.json().begin_object();
+  for (std::string_view rest = *text; !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    if (const std::size_t colon = line.find(": "); colon != line.npos)
+      cli.json().field(line.substr(0, colon), line.substr(colon + 2));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  cli.json().end_object();
+  return {};
+}
+
+Outcome<void> help(Cli& cli, Args) { return show_usage(cli, kDaemon); }
+
+constexpr std::array verbs{
+    Verb{"status", status, "{ status | stop }"},
+    Verb{"start", start, "start [foreground]"},
+    Verb{"stop", stop, ""},
+    Verb{"help", help, "help"},
+};
+
+}  // namespace
+
+const Noun kDaemon{.name = "daemon",
+                   .summary = "the process that holds this user's programs and maps",
+                   .verbs = verbs,
+                   .ours = true};
+
+}  // namespace skep::cli
