@@ -22,6 +22,16 @@ Result<void> set_option(const UniqueFd& socket, int level, int option, int value
   return {};
 }
 
+Result<void> set_receive_buffer(const UniqueFd& socket, int bytes) {
+  if (set_option(socket, SOL_SOCKET, SO_RCVBUFFORCE, bytes, "SO_RCVBUFFORCE")) return {};
+  return set_option(socket, SOL_SOCKET, SO_RCVBUF, bytes, "SO_RCVBUF");
+}
+
+Result<void> set_send_buffer(const UniqueFd& socket, int bytes) {
+  if (set_option(socket, SOL_SOCKET, SO_SNDBUFFORCE, bytes, "SO_SNDBUFFORCE")) return {};
+  return set_option(socket, SOL_SOCKET, SO_SNDBUF, bytes, "SO_SNDBUF");
+}
+
 Result<void> bind_packet_socket(const UniqueFd& socket, u32 ifindex, u16 protocol) {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;

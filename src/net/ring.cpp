@@ -72,7 +72,7 @@ Result<std::unique_ptr<PacketRing>> PacketRing::open(u32 ifindex, u32 mtu, u32 m
   TRY(set_option(socket, SOL_PACKET, PACKET_VERSION, TPACKET_V2, "PACKET_VERSION 2"));
   TRY(set_option(socket, SOL_PACKET, PACKET_RESERVE, static_cast<int>(kReserve), "PACKET_RESERVE"));
   TRY(set_option(socket, SOL_PACKET, PACKET_COPY_THRESH, 1, "PACKET_COPY_THRESH"));
-  TRY(set_option(socket, SOL_SOCKET, SO_RCVBUFFORCE, kQueueBytes, "SO_RCVBUFFORCE (CAP_NET_ADMIN)"));
+  TRY(set_receive_buffer(socket, kQueueBytes));
   TRY(refuse_mark(socket, mark));
 
   const u32 wanted = kBefore + ETH_HLEN + vlan_bytes + mtu + packet_tailroom;

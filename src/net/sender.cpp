@@ -15,13 +15,13 @@ constexpr int kPatienceMs = 2;
 Result<Sender> Sender::emitting() {
   UniqueFd socket = TRY(open_packet_socket());
   TRY(set_option(socket, SOL_PACKET, PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS"));
-  TRY(set_option(socket, SOL_SOCKET, SO_SNDBUFFORCE, kInFlight, "SO_SNDBUFFORCE (CAP_NET_ADMIN)"));
+  TRY(set_send_buffer(socket, kInFlight));
   return Sender(std::move(socket));
 }
 
 Result<Sender> Sender::injecting(u32 ifindex) {
   UniqueFd socket = TRY(open_packet_socket());
-  TRY(set_option(socket, SOL_SOCKET, SO_SNDBUFFORCE, kInFlight, "SO_SNDBUFFORCE (CAP_NET_ADMIN)"));
+  TRY(set_send_buffer(socket, kInFlight));
   TRY(bind_packet_socket(socket, ifindex, 0));
   return Sender(std::move(socket));
 }
