@@ -71,7 +71,9 @@ class Combiner {
 
  private:
   void try_patterns(u32 i) {
-    if (try_rotate(i) || try_lea(i) || try_load_swapped(i)) return;
+    if (try_rotate(i) || try_rotate_copy(i) || try_lea(i) || try_load_swapped(i) || try_current_cpu(i))
+      return;
+    if (combine_bytes(program_, plan_, i)) return;
     try_nothing(i);
   }
 
@@ -143,6 +145,48 @@ class Combiner {
     plan_.nodes[i].operand = by;
     plan_.nodes[i].other = join.dst;
     for (const u32 k : {a, b, c}) plan_.nodes[k].shape = Shape::absorbed;
+    return true;
+  }
+
+  /// rT = rX; rT >>= n; rD = rX; rD <<= w - n; rD |= rT, or with the shifts exchanged: X stays as it is.
+  bool try_rotate_copy(u32 i) {
+    const Form move_form = program_.forms[i];
+    const bool wide = move_form == Form::MOV64_X;
+    if (!wide && move_form != Form::MOV32_X) return false;
+    u32 at[5] = {i};
+    for (u32 k = 1; k < 5; ++k)
+      if ((at[k] = next(at[k - 1])) == 0) return false;
+    const Insn &m1 = program_.insns[i], &s1 = program_.insns[at[1]], &m2 = program_.insns[at[2]],
+               &s2 = program_.insns[at[3]], &join = program_.insns[at[4]];
+    const Form left = wide ? Form::LSH64_K : Form::LSH32_K, right = wide ? Form::RSH64_K : Form::RSH32_K;
+    const Form f1 = program_.forms[at[1]], f2 = program_.forms[at[3]];
+    if (program_.forms[at[2]] != move_form || !((f1 == left && f2 == right) || (f1 == right && f2 == left)))
+      return false;
+    const s32 width = wide ? 64 : 32, by = f1 == left ? s1.imm : s2.imm;
+    if (by <= 0 || by >= width || s1.imm + s2.imm != width) return false;
+    if (program_.forms[at[4]] != (wide ? Form::OR64_X : Form::OR32_X)) return false;
+    const u8 x = m1.src, t = m1.dst, d = m2.dst;
+    if (m2.src != x || s1.dst != t || s2.dst != d || t == x || d == x || t == d) return false;
+    const bool joins = (join.dst == t && join.src == d) || (join.dst == d && join.src == t);
+    if (!joins || !dead_after(at[4], join.src)) return false;
+    plan_.nodes[i].shape = Shape::rotate;
+    plan_.nodes[i].operand = by;
+    plan_.nodes[i].other = join.dst;
+    for (u32 k = 1; k < 5; ++k) plan_.nodes[at[k]].shape = Shape::absorbed;
+    return true;
+  }
+
+  /// rD = cpu_number; rD = &(void __percpu *)(rD); rD = *(u32 *)(rD + 0)
+  bool try_current_cpu(u32 i) {
+    const Insn& constant = program_.insns[i];
+    if (program_.forms[i] != Form::MOV64_K || constant.imm != fixup::percpu_cpu_number) return false;
+    const u32 a = next(i), b = a == 0 ? 0 : next(a);
+    if (b == 0 || program_.forms[a] != Form::MOV_PERCPU || program_.forms[b] != Form::LDX_W) return false;
+    const Insn &address = program_.insns[a], &load = program_.insns[b];
+    const u8 r = constant.dst;
+    if (address.src != r || address.dst != r || load.src != r || load.dst != r || load.off != 0) return false;
+    plan_.nodes[i].shape = Shape::current_cpu;
+    plan_.nodes[a].shape = plan_.nodes[b].shape = Shape::absorbed;
     return true;
   }
 

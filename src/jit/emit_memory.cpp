@@ -42,6 +42,57 @@ void Emitter::load_swapped(u32 at) {
   a_.movbe(sized(r64(i.dst), bytes), from);
 }
 
+/// The low `bytes` bytes of a register reversed; of two, the rest becomes zero.
+void Emitter::reverse_bytes(Gp reg, u32 bytes) {
+  if (bytes == 2) {
+    a_.rol(reg.r16(), 8);
+    a_.movzx(reg.r32(), reg.r16());
+  } else {
+    a_.bswap(sized(reg, bytes));
+  }
+}
+
+void Emitter::wide_load(const Node& node) {
+  const Gp to = r64(node.other);
+  const Mem from = memory(node.base, node.off, node.bytes);
+  if (node.bytes == 2) {
+    a_.movzx(to.r32(), from);
+  } else if (node.swapped && options_.cpu.movbe) {
+    a_.movbe(sized(to, node.bytes), from);
+    return;
+  } else {
+    a_.mov(sized(to, node.bytes), from);
+  }
+  if (node.swapped) reverse_bytes(to, node.bytes);
+}
+
+void Emitter::wide_store(const Node& node) {
+  Gp value = r64(node.other);
+  const Gp copy = scratch(0, true);
+  if (node.first_byte != 0 || node.swapped) {
+    a_.mov(copy, value);
+    if (node.first_byte != 0) a_.shr(copy, node.first_byte * 8);
+    if (node.swapped) reverse_bytes(copy, node.bytes);
+    value = copy;
+  }
+  a_.mov(memory(node.base, node.off, node.bytes), sized(value, node.bytes));
+}
+
+void Emitter::wide_constant(const Node& node) {
+  const s32 value = node.bytes == 2 ? static_cast<s16>(node.operand) : node.operand;
+  a_.mov(memory(node.base, node.off, node.bytes), value);
+}
+
+void Emitter::wide_copy(const Node& node) {
+  const Gp through = r64(node.other);
+  const Mem from = memory(node.base, node.from, node.bytes);
+  if (node.bytes == 2)
+    a_.movzx(through.r32(), from);
+  else
+    a_.mov(sized(through, node.bytes), from);
+  a_.mov(memory(node.base, node.off, node.bytes), sized(through, node.bytes));
+}
+
 void Emitter::store_imm(u32 at) {
   const isa::Insn& i = insn(at);
   const u32 bytes = isa::bytes_of_size(i.code);

@@ -184,6 +184,17 @@ void Emitter::shaped(u32 at) {
       return rotate(at);
     case Shape::load_swapped:
       return load_swapped(at);
+    case Shape::wide_load:
+      return wide_load(plan_.nodes[at]);
+    case Shape::wide_store:
+      return wide_store(plan_.nodes[at]);
+    case Shape::wide_constant:
+      return wide_constant(plan_.nodes[at]);
+    case Shape::wide_copy:
+      return wide_copy(plan_.nodes[at]);
+    case Shape::current_cpu:
+      a_.mov(r32(i.dst), field(offsetof(RunContext, cpu), 4));
+      return;
   }
 }
 

@@ -72,6 +72,11 @@ class Emitter : private asmjit::ErrorHandler {
   void load(u32 at);
   void load_signed(u32 at);
   void load_swapped(u32 at);
+  void wide_load(const Node& node);
+  void wide_store(const Node& node);
+  void wide_constant(const Node& node);
+  void wide_copy(const Node& node);
+  void reverse_bytes(Gp reg64, u32 bytes);
   void store_imm(u32 at);
   void store_reg(u32 at);
   void atomic(u32 at);

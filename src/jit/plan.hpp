@@ -10,17 +10,28 @@ namespace skep::jit {
 
 /// How an instruction is to be emitted.
 enum class Shape : u8 {
-  plain,         ///< by itself
-  absorbed,      ///< part of an earlier instruction's Shape: nothing
-  nothing,       ///< has no effect (a move onto itself, a zero-extension of what is zero-extended)
-  lea,           ///< dst = src + operand: mov and add of the next instruction as one
-  rotate,        ///< t = x; x <<= n; t >>= w-n; x |= t as a rotation of x by `operand`
-  load_swapped,  ///< load and the byte swap that follows
+  plain,          ///< by itself
+  absorbed,       ///< part of an earlier instruction's Shape: nothing
+  nothing,        ///< has no effect (a move onto itself, a zero-extension of what is zero-extended)
+  lea,            ///< dst = src + operand: mov and add of the next instruction as one
+  rotate,         ///< t = x; x <<= n; t >>= w-n; x |= t as a rotation of x by `operand`
+  load_swapped,   ///< load and the byte swap that follows
+  wide_load,      ///< byte loads, shifts and ors that are one load of `bytes` bytes, `swapped` or not
+  wide_store,     ///< byte stores of the bytes of one register, from its byte `first_byte` on
+  wide_constant,  ///< byte stores of constants
+  wide_copy,      ///< bytes loaded and stored one by one
+  current_cpu,    ///< the per-CPU load that bpf_get_smp_processor_id() becomes
 };
 
 struct Node {
   Shape shape = Shape::plain;
-  u8 other = 0;  ///< a second register
+  u8 other = 0;  ///< a second register: the one that receives, or that is stored
+  u8 base = 0;   ///< of wide_*: the address register
+  u8 bytes = 0;  ///< of wide_*: 2, 4 or 8
+  u8 first_byte = 0;
+  bool swapped = false;
+  s16 off = 0;   ///< of wide_*: offset from base; of wide_copy: where to
+  s16 from = 0;  ///< of wide_copy: where from
   bool is_target = false;
   bool upper_zero = false;  ///< the upper half of dst is known to be zero before this instruction
   s32 operand = 0;

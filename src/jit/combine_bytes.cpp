@@ -1,0 +1,344 @@
+// Byte-wise memory accesses that are one wide access. Compilers take packed structures apart byte by byte:
+// loads with shifts and ors, stores with shifts, copies. Each finder walks over a run of such instructions,
+// keeping for every register what its eight bytes are, and takes the longest part whose effect is one access
+// and whose other results nobody reads.
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "jit/combine.hpp"
+#include "jit/registers.hpp"
+
+namespace skep::jit {
+
+using isa::Form;
+using isa::Insn;
+
+namespace {
+
+constexpr u32 longest_run = 40;
+
+/// One byte of a register's value.
+struct Lane {
+  enum Kind : u8 { zero, memory, of_register } kind = zero;
+  u8 reg = 0;  ///< of_register: which, as it was when the walk began
+  s32 at = 0;  ///< memory: offset from the base; of_register: byte 0..7
+  bool operator==(const Lane&) const = default;
+};
+using Lanes = std::array<Lane, 8>;
+
+Lanes shifted_left(const Lanes& in, u32 bytes) {
+  Lanes out{};
+  for (u32 i = bytes; i < 8; ++i) out[i] = in[i - bytes];
+  return out;
+}
+Lanes shifted_right(const Lanes& in, u32 bytes) {
+  Lanes out{};
+  for (u32 i = bytes; i < 8; ++i) out[i - bytes] = in[i];
+  return out;
+}
+Lanes low_half(Lanes in) {
+  std::fill(in.begin() + 4, in.end(), Lane{});
+  return in;
+}
+std::optional<Lanes> joined(const Lanes& a, const Lanes& b) {
+  Lanes out{};
+  for (u32 i = 0; i < 8; ++i) {
+    if (a[i].kind != Lane::zero && b[i].kind != Lane::zero) return std::nullopt;
+    out[i] = a[i].kind != Lane::zero ? a[i] : b[i];
+  }
+  return out;
+}
+
+/// A run of instructions from `at` on, without jump targets or what other patterns took.
+class Walk {
+ public:
+  Walk(const vm::Checked& program, Plan& plan, u32 at) : program_(program), plan_(plan), start_(at) {}
+
+  [[nodiscard]] bool has(u32 at) const {
+    return at < program_.insns.size() && at - start_ < longest_run && program_.forms[at] != Form::invalid &&
+           plan_.nodes[at].shape == Shape::plain && (at == start_ || !plan_.nodes[at].is_target);
+  }
+  [[nodiscard]] const Insn& insn(u32 at) const { return program_.insns[at]; }
+  [[nodiscard]] Form form(u32 at) const { return program_.forms[at]; }
+  /// No register of `written` but `result` is read after `at`.
+  [[nodiscard]] bool only_result_lives(u32 at, u16 written, u16 result) const {
+    return (written & ~result & ~plan_.nodes[at].dead_after) == 0;
+  }
+  void take(u32 last, const Node& made) {
+    Node& node = plan_.nodes[start_];
+    node.shape = made.shape;
+    node.other = made.other;
+    node.base = made.base;
+    node.bytes = made.bytes;
+    node.first_byte = made.first_byte;
+    node.swapped = made.swapped;
+    node.off = made.off;
+    node.from = made.from;
+    node.operand = made.operand;
+    for (u32 i = start_ + 1; i <= last; ++i) plan_.nodes[i].shape = Shape::absorbed;
+  }
+  [[nodiscard]] u32 start() const { return start_; }
+
+ private:
+  const vm::Checked& program_;
+  Plan& plan_;
+  u32 start_;
+};
+
+bool is_byte_shift(Form form, s32 imm) {
+  const bool wide = form == Form::LSH64_K || form == Form::RSH64_K;
+  const bool narrow = form == Form::LSH32_K || form == Form::RSH32_K;
+  return (wide && imm > 0 && imm < 64 && imm % 8 == 0) || (narrow && imm > 0 && imm < 32 && imm % 8 == 0);
+}
+bool is_byte_count(u32 bytes) { return bytes == 2 || bytes == 4 || bytes == 8; }
+
+/// rA = p[n]; rB = p[n+1]; rB <<= 8; rA |= rB and longer ones, in any order, either byte order.
+class LoadFinder {
+ public:
+  explicit LoadFinder(Walk& walk) : walk_(walk), base_(walk.insn(walk.start()).src) {}
+  bool run() {
+    if (walk_.form(walk_.start()) != Form::LDX_B) return false;
+    for (u32 at = walk_.start(); walk_.has(at) && (written_ & bit(base_)) == 0 && step(at); ++at)
+      consider(at);
+    if (last_ == 0) return false;
+    walk_.take(last_, best_);
+    return true;
+  }
+
+ private:
+  [[nodiscard]] bool known(u8 r) const { return (written_ & bit(r)) != 0; }
+  bool set(u8 r, const Lanes& lanes) {
+    lanes_[r] = lanes;
+    written_ |= bit(r);
+    return true;
+  }
+  bool step(u32 at) {
+    const Insn& i = walk_.insn(at);
+    const Form form = walk_.form(at);
+    switch (form) {
+      case Form::LDX_B:
+      case Form::LDX_H: {
+        if (i.src != base_) return false;
+        Lanes lanes{};
+        for (u32 b = 0; b < isa::bytes_of_size(i.code); ++b)
+          lanes[b] = {Lane::memory, 0, i.off + static_cast<s32>(b)};
+        return set(i.dst, lanes);
+      }
+      case Form::LSH64_K:
+      case Form::LSH32_K: {
+        if (!known(i.dst) || !is_byte_shift(form, i.imm)) return false;
+        const Lanes lanes = shifted_left(lanes_[i.dst], static_cast<u32>(i.imm) / 8);
+        return set(i.dst, form == Form::LSH32_K ? low_half(lanes) : lanes);
+      }
+      case Form::OR64_X:
+      case Form::OR32_X: {
+        if (!known(i.dst) || !known(i.src)) return false;
+        const auto lanes = joined(lanes_[i.dst], lanes_[i.src]);
+        return lanes && set(i.dst, form == Form::OR32_X ? low_half(*lanes) : *lanes);
+      }
+      case Form::MOV64_X:
+      case Form::MOV32_X:
+        if (!known(i.src)) return false;
+        return set(i.dst, form == Form::MOV32_X ? low_half(lanes_[i.src]) : lanes_[i.src]);
+      default:
+        return false;
+    }
+  }
+  /// Whether all that happened so far is one load into the register just written.
+  void consider(u32 at) {
+    if (at == walk_.start()) return;
+    const u8 result = walk_.insn(at).dst;
+    const Lanes& lanes = lanes_[result];
+    u32 bytes = 0;
+    while (bytes < 8 && lanes[bytes].kind == Lane::memory) ++bytes;
+    for (u32 i = bytes; i < 8; ++i)
+      if (lanes[i].kind != Lane::zero) return;
+    if (!is_byte_count(bytes) || !walk_.only_result_lives(at, written_, bit(result))) return;
+    const bool swapped = lanes[1].at < lanes[0].at;
+    const s32 lowest = swapped ? lanes[bytes - 1].at : lanes[0].at;
+    for (u32 i = 0; i < bytes; ++i)
+      if (lanes[i].at != lowest + static_cast<s32>(swapped ? bytes - 1 - i : i)) return;
+    last_ = at;
+    best_ = {.shape = Shape::wide_load,
+             .other = result,
+             .base = base_,
+             .bytes = static_cast<u8>(bytes),
+             .swapped = swapped,
+             .off = static_cast<s16>(lowest)};
+  }
+
+  Walk& walk_;
+  u8 base_;
+  std::array<Lanes, 11> lanes_{};
+  u16 written_ = 0;
+  u32 last_ = 0;
+  Node best_;
+};
+
+/// p[n] = rA; rA >>= 8; p[n+1] = rA and longer ones, in any order, either byte order.
+class StoreFinder {
+ public:
+  explicit StoreFinder(Walk& walk) : walk_(walk) {
+    for (u8 r = 0; r < 11; ++r)
+      for (u8 b = 0; b < 8; ++b) lanes_[r][b] = {Lane::of_register, r, b};
+  }
+  bool run() {
+    const Form first = walk_.form(walk_.start());
+    if (first != Form::STX_B && first != Form::MOV64_X && first != Form::MOV32_X) return false;
+    for (u32 at = walk_.start(); walk_.has(at) && step(at); ++at)
+      if (walk_.form(at) == Form::STX_B) consider(at);
+    if (last_ == 0) return false;
+    walk_.take(last_, best_);
+    return true;
+  }
+
+ private:
+  struct Stored {
+    s32 off;
+    Lane lane;
+  };
+  bool set(u8 r, const Lanes& lanes) {
+    if (count_ != 0 && r == base_) return false;
+    lanes_[r] = lanes;
+    written_ |= bit(r);
+    return true;
+  }
+  bool step(u32 at) {
+    const Insn& i = walk_.insn(at);
+    const Form form = walk_.form(at);
+    switch (form) {
+      case Form::STX_B:
+        return store(i);
+      case Form::MOV64_X:
+        return set(i.dst, lanes_[i.src]);
+      case Form::MOV32_X:
+        return set(i.dst, low_half(lanes_[i.src]));
+      case Form::RSH64_K:
+        return is_byte_shift(form, i.imm) &&
+               set(i.dst, shifted_right(lanes_[i.dst], static_cast<u32>(i.imm) / 8));
+      case Form::RSH32_K:
+        return is_byte_shift(form, i.imm) &&
+               set(i.dst, shifted_right(low_half(lanes_[i.dst]), static_cast<u32>(i.imm) / 8));
+      default:
+        return false;
+    }
+  }
+  bool store(const Insn& i) {
+    if (count_ == stored_.size()) return false;
+    if (count_ == 0) {
+      if ((written_ & bit(i.dst)) != 0) return false;
+      base_ = i.dst;
+    }
+    const Lane lane = lanes_[i.src][0];
+    if (i.dst != base_ || lane.kind != Lane::of_register) return false;
+    stored_[count_++] = {i.off, lane};
+    return true;
+  }
+  /// Whether the stores so far are one store of adjacent bytes of one register.
+  void consider(u32 at) {
+    if (!is_byte_count(count_) || !walk_.only_result_lives(at, written_, 0)) return;
+    std::array<Stored, 8> sorted = stored_;
+    std::sort(sorted.begin(), sorted.begin() + count_,
+              [](const Stored& a, const Stored& b) { return a.off < b.off; });
+    const bool swapped = sorted[1].lane.at < sorted[0].lane.at;
+    const s32 lowest = swapped ? sorted[count_ - 1].lane.at : sorted[0].lane.at;
+    for (u32 i = 0; i < count_; ++i) {
+      const s32 wanted = lowest + static_cast<s32>(swapped ? count_ - 1 - i : i);
+      if (sorted[i].off != sorted[0].off + static_cast<s32>(i) || sorted[i].lane.reg != sorted[0].lane.reg ||
+          sorted[i].lane.at != wanted)
+        return;
+    }
+    last_ = at;
+    best_ = {.shape = Shape::wide_store,
+             .other = sorted[0].lane.reg,
+             .base = base_,
+             .bytes = static_cast<u8>(count_),
+             .first_byte = static_cast<u8>(lowest),
+             .swapped = swapped,
+             .off = static_cast<s16>(sorted[0].off)};
+  }
+
+  Walk& walk_;
+  std::array<Lanes, 11> lanes_{};
+  std::array<Stored, 8> stored_{};
+  u32 count_ = 0;
+  u8 base_ = 0;
+  u16 written_ = 0;
+  u32 last_ = 0;
+  Node best_;
+};
+
+/// p[n] = c0; p[n+1] = c1; ... upwards: two or four constants at once.
+bool merge_constants(Walk& walk) {
+  const u32 start = walk.start();
+  if (walk.form(start) != Form::ST_B) return false;
+  u32 count = 1, value = static_cast<u8>(walk.insn(start).imm);
+  while (count < 4 && walk.has(start + count) && walk.form(start + count) == Form::ST_B &&
+         walk.insn(start + count).dst == walk.insn(start).dst &&
+         walk.insn(start + count).off == walk.insn(start).off + static_cast<s32>(count)) {
+    value |= static_cast<u32>(static_cast<u8>(walk.insn(start + count).imm)) << (8 * count);
+    ++count;
+  }
+  if (count < 2) return false;
+  const u32 bytes = count == 4 ? 4 : 2;
+  walk.take(start + bytes - 1, {.shape = Shape::wide_constant,
+                                .base = walk.insn(start).dst,
+                                .bytes = static_cast<u8>(bytes),
+                                .off = walk.insn(start).off,
+                                .operand = static_cast<s32>(value)});
+  return true;
+}
+
+/// rT = p[n]; p[m] = rT; rT = p[n+1]; p[m+1] = rT; ... The same base, so that apart offsets are apart bytes.
+bool merge_copies(Walk& walk) {
+  const u32 start = walk.start();
+  if (walk.form(start) != Form::LDX_B) return false;
+  const u8 through = walk.insn(start).dst, base = walk.insn(start).src;
+  if (through == base) return false;
+  const s32 from = walk.insn(start).off;
+  s32 to = 0;
+  u32 pairs = 0, good = 0;
+  for (; pairs < 8; ++pairs) {
+    const u32 at = start + 2 * pairs;
+    if (!walk.has(at) || !walk.has(at + 1) || walk.form(at) != Form::LDX_B ||
+        walk.form(at + 1) != Form::STX_B)
+      break;
+    const Insn &load = walk.insn(at), &store = walk.insn(at + 1);
+    if (pairs == 0) to = store.off;
+    const s32 k = static_cast<s32>(pairs);
+    if (load.dst != through || load.src != base || store.src != through || store.dst != base) break;
+    if (load.off != from + k || store.off != to + k) break;
+    const u32 count = pairs + 1;
+    const bool apart = from + static_cast<s32>(count) <= to || to + static_cast<s32>(count) <= from;
+    if (apart && is_byte_count(count) && walk.only_result_lives(at + 1, bit(through), 0)) good = count;
+  }
+  if (good == 0) return false;
+  walk.take(start + 2 * good - 1, {.shape = Shape::wide_copy,
+                                   .other = through,
+                                   .base = base,
+                                   .bytes = static_cast<u8>(good),
+                                   .off = static_cast<s16>(to),
+                                   .from = static_cast<s16>(from)});
+  return true;
+}
+
+}  // namespace
+
+bool combine_bytes(const vm::Checked& program, Plan& plan, u32 at) {
+  switch (program.forms[at]) {
+    case Form::LDX_B:
+    case Form::STX_B:
+    case Form::ST_B:
+    case Form::MOV64_X:
+    case Form::MOV32_X:
+      break;
+    default:
+      return false;
+  }
+  Walk walk(program, plan, at);
+  if (!walk.has(at)) return false;
+  return LoadFinder(walk).run() || merge_copies(walk) || merge_constants(walk) || StoreFinder(walk).run();
+}
+
+}  // namespace skep::jit

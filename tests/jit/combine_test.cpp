@@ -1,0 +1,176 @@
+// Which instructions the pass combines, and which it must leave alone. That results stay equal is
+// differential_test's business; each program here goes through it as well.
+#include <gtest/gtest.h>
+
+#include "isa/asm.hpp"
+#include "jit/differential.hpp"
+#include "jit/plan.hpp"
+
+namespace skep::jit::testing {
+namespace {
+
+constexpr Cpu everything{.bmi2 = true, .movbe = true};
+
+/// The node at the first instruction with that shape; fails the test if there is none.
+Node node_of(std::string_view source, Shape shape) {
+  const auto insns = isa::assemble(source);
+  EXPECT_TRUE(insns.has_value()) << (insns ? "" : insns.error().what);
+  if (!insns) return {};
+  EXPECT_EQ(difference(*insns), "");
+  const auto program = vm::check(*insns, {});
+  EXPECT_TRUE(program.has_value());
+  const Options options{.cpu = everything, .combine = true};
+  const Plan plan = make_plan(*program, {}, options);
+  for (const Node& node : plan.nodes)
+    if (node.shape == shape) return node;
+  ADD_FAILURE() << "nothing of the wanted shape in: " << source;
+  return {};
+}
+bool has(std::string_view source, Shape shape) {
+  const auto insns = isa::assemble(source);
+  EXPECT_TRUE(insns.has_value());
+  EXPECT_EQ(difference(*insns), "");
+  const auto program = vm::check(*insns, {});
+  EXPECT_TRUE(program.has_value());
+  const Options options{.cpu = everything, .combine = true};
+  const Plan plan = make_plan(*program, {}, options);
+  return std::any_of(plan.nodes.begin(), plan.nodes.end(),
+                     [shape](const Node& node) { return node.shape == shape; });
+}
+
+TEST(Combine, MakesRotationsOfShiftsAndOr) {
+  EXPECT_EQ(node_of("r2 = 77; r3 = r2; r3 <<= 13; r2 >>= 51; r3 |= r2; r0 = r3; exit", Shape::rotate).operand,
+            13);
+  EXPECT_EQ(node_of("w2 = 77; w3 = w2; w3 >>= 18; w2 <<= 14; w2 |= w3; r0 = r2; exit", Shape::rotate).operand,
+            14);
+  EXPECT_EQ(node_of("w2 = 77; w3 = w2; w3 >>= 18; w4 = w2; w4 <<= 14; w4 |= w3; r0 = r4; r0 += r2; exit",
+                    Shape::rotate)
+                .other,
+            4);
+  EXPECT_FALSE(has("r2 = 77; r3 = r2; r3 <<= 13; r2 >>= 50; r3 |= r2; r0 = r3; exit", Shape::rotate));
+  EXPECT_FALSE(
+      has("r2 = 77; r3 = r2; r3 <<= 13; r2 >>= 51; r3 |= r2; r0 = r3; r0 += r2; exit", Shape::rotate));
+  EXPECT_FALSE(has("r2 = 77; r3 = r2; if r1 == 0 goto l; r3 <<= 13; l: r2 >>= 51; r3 |= r2; r0 = r3; exit",
+                   Shape::rotate));
+}
+
+TEST(Combine, AddsWithLea) {
+  EXPECT_EQ(node_of("r2 = r1; r2 += -4; r0 = *(u8 *)(r2 +0); exit", Shape::lea).operand, -4);
+  EXPECT_TRUE(has("w2 = -1; w3 = w2; w3 += 1; r0 = r3; exit", Shape::lea));
+  EXPECT_FALSE(has("r2 = r1; r3 = r2; w3 += 1; r0 = 1; exit", Shape::lea));
+}
+
+TEST(Combine, SwapsWhileLoading) {
+  EXPECT_TRUE(has("r0 = *(u16 *)(r1 +6); r0 = be16 r0; exit", Shape::load_swapped));
+  EXPECT_TRUE(has("r0 = *(u32 *)(r1 +6); r0 = bswap32 r0; exit", Shape::load_swapped));
+  EXPECT_FALSE(has("r0 = *(u32 *)(r1 +6); r0 = be16 r0; exit", Shape::load_swapped));
+  EXPECT_FALSE(has("r0 = *(u32 *)(r1 +6); r0 = le32 r0; exit", Shape::load_swapped));
+}
+
+TEST(Combine, LoadsAPackedFieldAtOnce) {
+  Node node = node_of("r2 = *(u8 *)(r1 +12); r3 = *(u8 *)(r1 +13); w3 <<= 8; w3 |= w2; r2 = 0; r0 = r3; exit",
+                      Shape::wide_load);
+  EXPECT_EQ(node.bytes, 2);
+  EXPECT_EQ(node.off, 12);
+  EXPECT_FALSE(node.swapped);
+  node = node_of("r2 = *(u8 *)(r1 +12); r2 <<= 8; r3 = *(u8 *)(r1 +13); r2 |= r3; r0 = r2; exit",
+                 Shape::wide_load);
+  EXPECT_TRUE(node.swapped);
+  node =
+      node_of(R"(r2 = *(u8 *)(r1 +1); w2 <<= 8; r3 = *(u8 *)(r1 +0); w2 |= w3; r3 = *(u8 *)(r1 +2); w3 <<= 16
+                    r4 = *(u8 *)(r1 +3); w4 <<= 24; w4 |= w3; w4 |= w2; r0 = r4; exit)",
+              Shape::wide_load);
+  EXPECT_EQ(node.bytes, 4);
+  EXPECT_EQ(node.other, 0);  // straight into where it is wanted
+  // A byte that is still read, bytes that are not adjacent, a store in between.
+  EXPECT_FALSE(has("r2 = *(u8 *)(r1 +12); r3 = *(u8 *)(r1 +13); w3 <<= 8; w3 |= w2; r0 = r3; r0 += r2; exit",
+                   Shape::wide_load));
+  EXPECT_FALSE(
+      has("r2 = *(u8 *)(r1 +12); r3 = *(u8 *)(r1 +14); w3 <<= 8; w3 |= w2; r0 = r3; exit", Shape::wide_load));
+  EXPECT_FALSE(has(
+      "r2 = *(u8 *)(r1 +12); *(u8 *)(r1 +13) = 9; r3 = *(u8 *)(r1 +13); w3 <<= 8; w3 |= w2; r0 = r3; exit",
+      Shape::wide_load));
+  EXPECT_FALSE(
+      has("r2 = *(u8 *)(r1 +12); w2 <<= 8; r3 = *(u8 *)(r1 +12); w3 |= w2; r0 = r3; exit", Shape::wide_load));
+}
+
+TEST(Combine, StoresAPackedFieldAtOnce) {
+  Node node = node_of(
+      R"(w5 = 0x12345678; w2 = w5; w2 >>= 16; *(u8 *)(r1 +8) = r2; w2 = w5; w2 >>= 24; *(u8 *)(r1 +9) = r2
+                    *(u8 *)(r1 +6) = r5; w5 >>= 8; *(u8 *)(r1 +7) = r5; r0 = 0; exit)",
+      Shape::wide_store);
+  EXPECT_EQ(node.bytes, 4);
+  EXPECT_EQ(node.off, 6);
+  node = node_of("r4 = 0x1234; *(u8 *)(r1 +11) = r4; w4 >>= 8; *(u8 *)(r1 +10) = r4; r0 = 0; exit",
+                 Shape::wide_store);
+  EXPECT_TRUE(node.swapped);
+  EXPECT_FALSE(has("r4 = 0x1234; *(u8 *)(r1 +10) = r4; w4 >>= 8; *(u8 *)(r1 +11) = r4; r0 = r4; exit",
+                   Shape::wide_store));
+  EXPECT_FALSE(has("r4 = 0x1234; *(u8 *)(r1 +10) = r4; w4 >>= 4; *(u8 *)(r1 +11) = r4; r0 = 0; exit",
+                   Shape::wide_store));
+}
+
+TEST(Combine, StoresConstantsAndCopiesAtOnce) {
+  EXPECT_EQ(
+      node_of("*(u8 *)(r1 +4) = 1; *(u8 *)(r1 +5) = 2; *(u8 *)(r1 +6) = 3; *(u8 *)(r1 +7) = -1; r0 = 0; exit",
+              Shape::wide_constant)
+          .operand,
+      static_cast<s32>(0xff030201));
+  EXPECT_FALSE(has("*(u8 *)(r1 +4) = 1; *(u8 *)(r1 +6) = 2; r0 = 0; exit", Shape::wide_constant));
+  const Node node = node_of(
+      "r2 = *(u8 *)(r1 +8); *(u8 *)(r1 +2) = r2; r2 = *(u8 *)(r1 +9); *(u8 *)(r1 +3) = r2; r0 = 0; exit",
+      Shape::wide_copy);
+  EXPECT_EQ(node.bytes, 2);
+  EXPECT_EQ(node.from, 8);
+  EXPECT_EQ(node.off, 2);
+  // Overlapping: the second byte read is the first one written.
+  EXPECT_FALSE(
+      has("r2 = *(u8 *)(r1 +8); *(u8 *)(r1 +9) = r2; r2 = *(u8 *)(r1 +9); *(u8 *)(r1 +10) = r2; r0 = 0; exit",
+          Shape::wide_copy));
+}
+
+TEST(Combine, ReadsTheCpuNumberFromTheRunContext) {
+  EXPECT_TRUE(has("r0 = " + std::to_string(fixup::percpu_cpu_number) +
+                      "; r0 = &(void __percpu *)(r0); r0 = *(u32 *)(r0 +0); exit",
+                  Shape::current_cpu));
+}
+
+TEST(Plan, SavesOnlyWhatAFunctionMentions) {
+  const auto insns =
+      isa::assemble("r6 = 1; r0 = r6; callf f; exit; f: *(u64 *)(r10 -40) = 2; r0 = *(u64 *)(r10 -40); exit");
+  const auto program = vm::check(*insns, {});
+  ASSERT_TRUE(program.has_value());
+  const Plan plan = make_plan(*program, {}, {});
+  ASSERT_EQ(plan.functions.size(), 2U);
+  EXPECT_EQ(plan.functions[0].saved, 1U << 6);
+  EXPECT_FALSE(plan.functions[0].uses_frame);
+  EXPECT_TRUE(plan.functions[0].makes_calls);
+  EXPECT_EQ(plan.functions[1].saved, 0);
+  EXPECT_TRUE(plan.functions[1].uses_frame);
+  EXPECT_EQ(plan.functions[1].stack_bytes, 40U);
+  EXPECT_FALSE(plan.needs_run_context);
+}
+
+TEST(CodeMemory, IsNeverWritableAndExecutable) {
+  const auto insns = isa::assemble("r0 = 1; exit");
+  const auto compiled = compile_unverified(*insns, {});
+  ASSERT_TRUE(compiled.has_value());
+  std::FILE* maps = std::fopen("/proc/self/maps", "r");
+  ASSERT_NE(maps, nullptr);
+  char line[512];
+  bool found = false;
+  while (std::fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long from = 0, to = 0;
+    char rights[5] = {};
+    if (std::sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3) continue;
+    const auto code = reinterpret_cast<unsigned long>(compiled->code().data());
+    if (code < from || code >= to) continue;
+    found = true;
+    EXPECT_STREQ(rights, "r-xp");
+  }
+  std::fclose(maps);
+  EXPECT_TRUE(found);
+}
+
+}  // namespace
+}  // namespace skep::jit::testing
