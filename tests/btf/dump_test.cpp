@@ -50,5 +50,33 @@ TEST(BtfDump, ListsBitFieldsEnumsAndFloats) {
   EXPECT_NE(text.find("FLOAT 'double' size=8\n"), std::string::npos);
 }
 
+TEST(BtfDumpC, WritesTheGoldensHeader) {
+  Result<std::string> header = c_header(test::btf_of("hello.bpf.o"));
+  ASSERT_TRUE(header.has_value()) << header.error().what;
+  EXPECT_EQ(*header, golden("083-btf-dump-file-c.stdout"));
+}
+
+TEST(BtfDumpC, WritesEveryKindOfTypeAsItWasDeclared) {
+  Btf btf = test::btf_of("values.bpf.o");
+  std::string text = c_declarations(btf).value();
+  for (const char* part :
+       {"enum color {\n\tRED = 0,\n\tGREEN = 5,\n\tBLUE = -1,\n};\n\n",
+        "enum big {\n\tSMALL = 1ULL,\n\tHUGE = 20015998343868ULL,\n};\n\n", "typedef char letter;\n\n",
+        "\tletter letters[2];\n", "union either {\n\t__u32 number;\n\t__u8 bytes[4];\n};\n\n",
+        "\t__int128 wide;\n", "\t_Bool yes;\n", "\tvoid *null_pointer;\n", "\tstruct inner *pointer;\n",
+        "\tunsigned int bits3: 3;\n\tunsigned int bits7: 7;\n\tunsigned long long bits40: 40;\n",
+        "\tint matrix[2][3];\n\tstruct {\n\t\tint anonymous_member;\n\t};\n",
+        "\tint (*callback)(struct all *, const char *);\n"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+}
+
+TEST(BtfDumpC, WritesOnlyWhatTheGivenTypesNeed) {
+  Btf btf = test::btf_of("values.bpf.o");
+  std::vector<u32> ids{btf.find(Kind::union_, "either")};
+  std::string text = c_declarations(btf, ids).value();
+  EXPECT_NE(text.find("union either {"), std::string::npos);
+  EXPECT_EQ(text.find("struct all"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace skep::btf
