@@ -43,19 +43,28 @@ int error_of(const Result<T>& result) {
 /// Instructions, as tests write them.
 namespace code {
 using isa::Insn;
-inline Insn mov(u8 dst, s32 imm) { return {0xb7, dst, 0, 0, imm}; }
-inline Insn mov_reg(u8 dst, u8 src) { return {0xbf, dst, src, 0, 0}; }
-inline Insn add(u8 dst, s32 imm) { return {0x07, dst, 0, 0, imm}; }
-inline Insn call(s32 helper) { return {0x85, 0, 0, 0, helper}; }
-inline Insn exit() { return {0x95, 0, 0, 0, 0}; }
-inline Insn load_w(u8 dst, u8 src, s16 off) { return {0x61, dst, src, off, 0}; }
-inline Insn load_dw(u8 dst, u8 src, s16 off) { return {0x79, dst, src, off, 0}; }
-inline Insn store_dw(u8 dst, s16 off, u8 src) { return {0x7b, dst, src, off, 0}; }
-inline Insn store_w_imm(u8 dst, s16 off, s32 imm) { return {0x62, dst, 0, off, imm}; }
-inline Insn jeq(u8 dst, s32 imm, s16 off) { return {0x15, dst, 0, off, imm}; }
-inline std::array<Insn, 2> map_fd(u8 dst, int fd) { return {Insn{0x18, dst, 1, 0, fd}, Insn{}}; }
+inline Insn make(u8 opcode, u8 dst, u8 src, s16 off, s32 imm) {
+  Insn insn;
+  insn.code = opcode;
+  insn.dst = dst & 15u;
+  insn.src = src & 15u;
+  insn.off = off;
+  insn.imm = imm;
+  return insn;
+}
+inline Insn mov(u8 dst, s32 imm) { return make(0xb7, dst, 0, 0, imm); }
+inline Insn mov_reg(u8 dst, u8 src) { return make(0xbf, dst, src, 0, 0); }
+inline Insn add(u8 dst, s32 imm) { return make(0x07, dst, 0, 0, imm); }
+inline Insn call(s32 helper) { return make(0x85, 0, 0, 0, helper); }
+inline Insn exit() { return make(0x95, 0, 0, 0, 0); }
+inline Insn load_w(u8 dst, u8 src, s16 off) { return make(0x61, dst, src, off, 0); }
+inline Insn load_dw(u8 dst, u8 src, s16 off) { return make(0x79, dst, src, off, 0); }
+inline Insn store_dw(u8 dst, s16 off, u8 src) { return make(0x7b, dst, src, off, 0); }
+inline Insn store_w_imm(u8 dst, s16 off, s32 imm) { return make(0x62, dst, 0, off, imm); }
+inline Insn jeq(u8 dst, s32 imm, s16 off) { return make(0x15, dst, 0, off, imm); }
+inline std::array<Insn, 2> map_fd(u8 dst, int fd) { return {make(0x18, dst, 1, 0, fd), Insn{}}; }
 inline std::array<Insn, 2> map_value(u8 dst, int fd, s32 off = 0) {
-  return {Insn{0x18, dst, 2, 0, fd}, {0, 0, 0, 0, off}};
+  return {make(0x18, dst, 2, 0, fd), make(0, 0, 0, 0, off)};
 }
 
 inline void append(std::vector<Insn>& to, const Insn& insn) { to.push_back(insn); }
