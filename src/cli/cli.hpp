@@ -19,7 +19,7 @@ namespace skep::cli {
 struct Noun;
 
 /// Makes the Kernel that the options ask for.
-using KernelFactory = std::function<Result<std::unique_ptr<Kernel>>(const Options&)>;
+using KernelFactory = std::function<Result<std::shared_ptr<Kernel>>(const Options&)>;
 
 /// What a run of the command line works with.
 struct Surroundings {
@@ -65,7 +65,7 @@ class Cli {
   Options options_;
   std::string program_;
   JsonWriter json_;
-  std::unique_ptr<Kernel> kernel_;
+  std::shared_ptr<Kernel> kernel_;
 };
 
 }  // namespace skep::cli

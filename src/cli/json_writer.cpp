@@ -42,9 +42,36 @@ void JsonWriter::name(std::string_view key) {
   named_ = true;
 }
 
+namespace {
+
+/// Bytes of the UTF-8 sequence at the front of `text` that is not ASCII; 0: there is none.
+std::size_t utf8_sequence(std::string_view text) {
+  const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = at(0);
+  const std::size_t size = first >= 0xf0 && first <= 0xf4  ? 4
+                           : first >= 0xe0 && first < 0xf0 ? 3
+                           : first >= 0xc2 && first < 0xe0 ? 2
+                                                           : 0;
+  if (size == 0 || size > text.size()) return 0;
+  for (std::size_t i = 1; i < size; ++i)
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  const bool overlong = (first == 0xe0 && at(1) < 0xa0) || (first == 0xf0 && at(1) < 0x90);
+  const bool no_character = (first == 0xed && at(1) >= 0xa0) || (first == 0xf4 && at(1) >= 0x90);
+  return overlong || no_character ? 0 : size;
+}
+
+}  // namespace
+
 void JsonWriter::quoted(std::string_view text) {
   std::string line = "\"";
-  for (const char c : text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (static_cast<unsigned char>(c) >= 0x80) {  // names are whatever bytes somebody chose; JSON is UTF-8
+      const std::size_t size = utf8_sequence(text.substr(i));
+      line += size == 0 ? "\\ufffd" : std::string(text.substr(i, size));
+      i += size == 0 ? 0 : size - 1;
+      continue;
+    }
     switch (c) {
       case '\t':
         line += "\\t";

@@ -7,9 +7,9 @@
 
 namespace skep::cli {
 
-Result<std::unique_ptr<Kernel>> make_kernel(const Options& options) {
+Result<std::shared_ptr<Kernel>> make_kernel(const Options& options) {
   if (options.kernel == "linux")
-    return std::make_unique<client::LinuxKernel>(
+    return std::make_shared<client::LinuxKernel>(
         client::LinuxKernel::Options{.mount_bpffs = !options.nomount});
   if (options.kernel == "inproc") return TRY(runtime::UserKernel::create({}));
   return TRY(client::RemoteKernel::connect());

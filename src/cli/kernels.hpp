@@ -5,6 +5,6 @@
 namespace skep::cli {
 
 /// The Kernel of `--kernel NAME`.
-Result<std::unique_ptr<Kernel>> make_kernel(const Options& options);
+Result<std::shared_ptr<Kernel>> make_kernel(const Options& options);
 
 }  // namespace skep::cli
