@@ -180,7 +180,10 @@ Result<void> info_of(Kernel& kernel, Caller& caller, int fd, attr::GetInfo& a) {
 }
 
 Result<void> get_info(Kernel& kernel, Caller& caller, attr::GetInfo& a) {
-  const auto object = TRY(caller.object(a.bpf_fd));
+  const auto found = caller.object(a.bpf_fd);
+  // This command alone says EBADFD of a number that is no descriptor.
+  if (!found) return fail(found.error().code == EBADF ? EBADFD : found.error().code, found.error().what);
+  const Caller::Object& object = *found;
   if (a.info_len == 0) return fail(EINVAL, "an info structure of no size");
   switch (object.kind) {
     case ObjectKind::prog:

@@ -238,8 +238,8 @@ TEST_F(DaemonServer, AKilledClientLeavesNothing) {
 
 TEST_F(DaemonServer, RefusesNumbersThatAreNoObjects) {
   auto remote = connect();
-  EXPECT_EQ(remote->map_info(-1).error().code, EBADF);
-  EXPECT_EQ(remote->map_info(12345).error().code, EBADF);
+  EXPECT_EQ(remote->map_info(-1).error().code, EBADFD);
+  EXPECT_EQ(remote->map_info(12345).error().code, EBADFD);
   const UniqueFd null(::open("/dev/null", O_RDONLY));
   EXPECT_EQ(remote->map_info(null.get()).error().code, EINVAL);
   auto prog = remote->prog_load(pass_spec(), {}, nullptr);
