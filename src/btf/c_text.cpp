@@ -63,13 +63,14 @@ std::string CText::declare(u32 id, std::string inner, u32 level, u32 depth) {
   const Type& t = btf_.type(at);
   if (!is_derived(t.kind)) {
     std::string text = qualifiers + base(at, level, depth) + tags;
-    bool apart = !inner.empty() && inner[0] != '[' && !(inner[0] == '(' && !inner.starts_with("(*"));
+    bool apart = !inner.empty() && inner[0] != '[' && inner[0] != ' ' &&
+                 !(inner[0] == '(' && !inner.starts_with("(*"));
     return text + (apart ? " " : "") + inner;
   }
   if (t.kind == Kind::ptr) {
     if (!qualifiers.empty()) {  // "* const name"
       qualifiers.pop_back();
-      inner = " " + qualifiers + (inner.empty() || inner[0] == '[' ? "" : " ") + inner;
+      inner = " " + qualifiers + (inner.empty() || inner[0] == '[' || inner[0] == ' ' ? "" : " ") + inner;
     }
     if (!tags.empty()) inner = tags + (inner.empty() ? "" : " ") + inner;
     inner = "*" + inner;
@@ -83,6 +84,8 @@ std::string CText::declare(u32 id, std::string inner, u32 level, u32 depth) {
   }
   // Qualifiers of arrays and functions are compilers' artefacts.
   if (t.kind == Kind::array) return declare(t.type, inner + fmt::format("[{}]", t.nelems), level, depth + 1);
+  // A space stands before "(*name)", also where the return type ends in "*".
+  if (inner.starts_with('(')) inner = " " + inner;
   return declare(t.type, inner + parameters(t, level, depth + 1), level, depth + 1);
 }
 

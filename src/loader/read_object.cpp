@@ -106,7 +106,7 @@ Result<void> Reader::collect_section(const Section& section) {
   std::string_view name = section.name;
   if (name == "license") return collect_license(section);
   if (name == "version") {
-    if (section.size != 4) return fail(EINVAL, fmt::format("invalid kver section in {}", spec_.file));
+    if (section.data.size() != 4) return fail(EINVAL, fmt::format("invalid kver section in {}", spec_.file));
     spec_.kern_version = load<u32>(section.data.data());
     return {};
   }
