@@ -224,39 +224,43 @@ void Emitter::divide(u32 at, bool wide, bool is_signed) {
   const bool by_register = isa::is_reg_source(i.code);
   const bool modulo = isa::op_of(i.code) == op::MOD;
   if (!by_register && divide_imm(i, wide)) return;
-  const Gp dst = reg(i.dst, wide), divisor = scratch(0, wide);
-  if (by_register)
+  // The divisor must survive the dividend's move into rdx:rax, where R3 and R0 live.
+  const bool in_the_way = by_register && (i.src == 0 || i.src == 3);
+  const Gp dst = reg(i.dst, wide);
+  const Gp divisor = by_register && !in_the_way ? reg(i.src, wide) : scratch(0, wide);
+  if (in_the_way)
     a_.mov(divisor, reg(i.src, wide));
-  else if (wide)
+  else if (!by_register && wide)
     a_.mov(divisor, static_cast<s64>(i.imm));
-  else
+  else if (!by_register)
     a_.mov(divisor, static_cast<u32>(i.imm));
 
   const Label zero = a_.newLabel(), minus_one = a_.newLabel(), done = a_.newLabel();
+  const bool zero_has_code = by_register && !(modulo && wide);  // 64-bit modulo zero leaves the dividend
   if (by_register) {
     a_.test(divisor, divisor);
-    a_.short_().jz(zero);
+    a_.short_().jz(zero_has_code ? zero : done);
   }
   if (is_signed) {
     a_.cmp(divisor, -1);
     a_.short_().je(minus_one);
   }
   divide_core(at, divisor, wide, is_signed);
-  if (by_register || is_signed) a_.short_().jmp(done);
+  if (zero_has_code || is_signed) a_.short_().jmp(done);
   if (is_signed) {
     a_.bind(minus_one);
     if (modulo)
       a_.xor_(dst.r32(), dst.r32());
     else
       a_.neg(dst);
-    if (by_register) a_.short_().jmp(done);
+    if (zero_has_code) a_.short_().jmp(done);
   }
-  if (by_register) {
+  if (zero_has_code) {
     a_.bind(zero);
-    if (!modulo)
-      a_.xor_(dst.r32(), dst.r32());
-    else if (!wide)
+    if (modulo)
       a_.mov(dst, dst);
+    else
+      a_.xor_(dst.r32(), dst.r32());
   }
   a_.bind(done);
 }

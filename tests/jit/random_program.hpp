@@ -37,6 +37,14 @@ class ProgramMaker {
     std::size_t at;
     u32 callee;
   };
+  static std::vector<Form> forms_of(std::initializer_list<isa::Family> families) {
+    std::vector<Form> result;
+    for (u32 i = 0; i < isa::form_count; ++i)
+      for (const isa::Family family : families)
+        if (isa::forms[i].family == family) result.push_back(static_cast<Form>(i));
+    return result;
+  }
+  Form pick(const std::vector<Form>& list) { return list[below(static_cast<u32>(list.size()))]; }
   u32 below(u32 n) { return static_cast<u32>(source_() % n); }
   u8 any_register() { return static_cast<u8>(below(9)); }
   s32 immediate() {
@@ -117,14 +125,9 @@ class ProgramMaker {
   }
 
   void arithmetic() {
-    for (;;) {
-      const Form form = static_cast<Form>(below(isa::form_count));
-      const isa::Family family = isa::info(form).family;
-      if (family != isa::Family::alu64 && family != isa::Family::alu32 && family != isa::Family::movsx &&
-          family != isa::Family::zext && family != isa::Family::end)
-        continue;
-      return add(form, any_register(), any_register(), 0, immediate());
-    }
+    static const auto list = forms_of(
+        {isa::Family::alu64, isa::Family::alu32, isa::Family::movsx, isa::Family::zext, isa::Family::end});
+    add(pick(list), any_register(), any_register(), 0, immediate());
   }
   void idiom_rotate() {
     const bool wide = below(2) != 0;
@@ -193,37 +196,26 @@ class ProgramMaker {
     }
   }
   void memory_access() {
-    for (;;) {
-      const Form form = static_cast<Form>(below(isa::form_count));
-      const isa::Family family = isa::info(form).family;
-      const bool loads =
-          family == isa::Family::ldx || family == isa::Family::ldxsx || family == isa::Family::load_acquire;
-      const bool stores =
-          family == isa::Family::st || family == isa::Family::stx || family == isa::Family::store_release;
-      if (!loads && !stores) continue;
-      const u32 bytes = isa::bytes_of_size(isa::info(form).code);
-      const bool stack = below(2) != 0;
-      const s16 off =
-          stack ? static_cast<s16>(-static_cast<s32>(bytes) * static_cast<s32>(1 + below(64 / bytes)))
-                : static_cast<s16>(offset(8) / 8 * 8);
-      const u8 base = stack ? 10 : 9;
-      return loads ? add(form, any_register(), base, off) : add(form, base, any_register(), off, immediate());
-    }
+    static const auto loads = forms_of({isa::Family::ldx, isa::Family::ldxsx, isa::Family::load_acquire});
+    static const auto stores = forms_of({isa::Family::st, isa::Family::stx, isa::Family::store_release});
+    const bool is_load = below(2) != 0;
+    const Form form = pick(is_load ? loads : stores);
+    const u32 bytes = isa::bytes_of_size(isa::info(form).code);
+    const bool stack = below(2) != 0;
+    const s16 off = stack
+                        ? static_cast<s16>(-static_cast<s32>(bytes) * static_cast<s32>(1 + below(64 / bytes)))
+                        : static_cast<s16>(offset(8) / 8 * 8);
+    const u8 base = stack ? 10 : 9;
+    return is_load ? add(form, any_register(), base, off) : add(form, base, any_register(), off, immediate());
   }
   void atomic() {
-    for (;;) {
-      const Form form = static_cast<Form>(below(isa::form_count));
-      if (isa::info(form).family != isa::Family::atomic) continue;
-      return add(form, below(2) != 0 ? 10 : 9, any_register(),
-                 static_cast<s16>(-8 * static_cast<s32>(1 + below(8))));
-    }
+    static const auto list = forms_of({isa::Family::atomic});
+    add(pick(list), below(2) != 0 ? 10 : 9, any_register(),
+        static_cast<s16>(-8 * static_cast<s32>(1 + below(8))));
   }
   Form condition() {
-    for (;;) {
-      const Form form = static_cast<Form>(below(isa::form_count));
-      const isa::Family family = isa::info(form).family;
-      if (family == isa::Family::jcond64 || family == isa::Family::jcond32) return form;
-    }
+    static const auto list = forms_of({isa::Family::jcond64, isa::Family::jcond32});
+    return pick(list);
   }
   void open_jump() {
     open_.push_back(out_.size());
