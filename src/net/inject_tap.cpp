@@ -7,10 +7,6 @@
 #include <net/if_arp.h>
 #include <netinet/in.h>
 
-// virtio_net.h names a field `class`.
-#define class klass
-#include <linux/virtio_net.h>
-#undef class
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
@@ -75,10 +71,8 @@ void put_redirect(Request& request, u32 target, u32 mark) {
   const Request::Nest options(request, TCA_OPTIONS);
   // A tc_u32_sel and its one key: mask 0, value 0, every packet.
   std::array<std::byte, sizeof(tc_u32_sel) + sizeof(tc_u32_key)> selector{};
-  tc_u32_sel head{};
-  head.flags = TC_U32_TERMINAL;
-  head.nkeys = 1;
-  std::memcpy(selector.data(), &head, sizeof head);
+  selector[offsetof(tc_u32_sel, flags)] = std::byte{TC_U32_TERMINAL};
+  selector[offsetof(tc_u32_sel, nkeys)] = std::byte{1};
   request.put_struct(TCA_U32_SEL, selector);
   tc_u32_mark wanted{};
   wanted.val = mark;
@@ -160,9 +154,9 @@ Offload InjectTap::fitting(const Packet& packet) {
   const u16 type = __builtin_bswap16(load<u16>(packet.data + 12));
   const bool ipv4 = type == ETH_P_IP, ipv6 = type == ETH_P_IPV6;
   const auto protocol = static_cast<u8>(packet.data[ETH_HLEN + (ipv4 ? 9 : 6)]);
-  if (ipv4 && protocol == IPPROTO_TCP) offload.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-  if (ipv6 && protocol == IPPROTO_TCP) offload.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
-  if ((ipv4 || ipv6) && protocol == IPPROTO_UDP) offload.gso_type = VIRTIO_NET_HDR_GSO_UDP;
+  if (ipv4 && protocol == IPPROTO_TCP) offload.gso_type = Offload::gso_tcpv4;
+  if (ipv6 && protocol == IPPROTO_TCP) offload.gso_type = Offload::gso_tcpv6;
+  if ((ipv4 || ipv6) && protocol == IPPROTO_UDP) offload.gso_type = Offload::gso_udp;
   // The largest that is not GSO_BY_FRAGS: the payload is smaller, so the kernel makes no segments.
   if (offload.gso_type != Offload::gso_none) offload.gso_size = 0xfffe;
   return offload;

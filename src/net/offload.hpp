@@ -11,7 +11,8 @@ struct Packet;
 /// struct virtio_net_hdr, little-endian (native) fields, as AF_PACKET and TUN read and write it.
 struct Offload {
   static constexpr u8 needs_csum = 1;  ///< VIRTIO_NET_HDR_F_NEEDS_CSUM
-  static constexpr u8 gso_none = 0;    ///< VIRTIO_NET_HDR_GSO_NONE
+  // VIRTIO_NET_HDR_GSO_*; <linux/virtio_net.h> cannot be included: it names a field `class`.
+  static constexpr u8 gso_none = 0, gso_tcpv4 = 1, gso_udp = 3, gso_tcpv6 = 4;
 
   u8 flags = 0;
   u8 gso_type = gso_none;
