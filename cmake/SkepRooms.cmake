@@ -34,7 +34,7 @@ target_include_directories(skep_options INTERFACE ${PROJECT_SOURCE_DIR}/src
 function(skep_room name)
   cmake_parse_arguments(R "BELOW" "" "DEPS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/(main|exports)\\.cpp$")
   if(NOT sources)  # a room of headers only
     set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
     file(GENERATE OUTPUT ${sources} CONTENT "")

@@ -74,6 +74,15 @@ Outcome<void> dump_one(Cli& cli, Kernel& kernel, const MapRef& map, const Target
 
 }  // namespace
 
+Outcome<void> print_elements(Cli& cli, Kernel& kernel, const MapRef& map) {
+  if (cli.json_output()) return dump_one(cli, kernel, map, {&cli.json(), false}, false);
+  JsonWriter text(cli.out(), true);
+  auto dumped = dump_one(cli, kernel, map, {map.info.btf_id != 0 ? &text : nullptr, true}, false);
+  text.close_to(0);
+  if (map.info.btf_id != 0) cli.print("\n");
+  return dumped;
+}
+
 Outcome<void> map_dump(Cli& cli, Args args) {
   if (args.left() != 2) return wrong_usage();
   const std::vector<MapRef> maps = TRY(take_maps(cli, args));

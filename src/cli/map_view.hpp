@@ -49,6 +49,9 @@ struct ElementPrinter {
 /// The types of the map's keys and values; nothing if it has none.
 Outcome<std::unique_ptr<LoadedBtf>> types_of_map(Kernel& kernel, const MapInfo& info);
 
+/// All elements of one map, as `map dump` prints them; in JSON one array.
+Outcome<void> print_elements(Cli& cli, Kernel& kernel, const MapRef& map);
+
 /// `key DATA`, `value VALUE` and flags of update, lookup, getnext, delete, push ...
 struct ElementWords {
   std::optional<std::vector<std::byte>> key;

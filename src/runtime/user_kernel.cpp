@@ -39,6 +39,7 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
       trace_(std::move(trace)),
       tag_hash_(config.tag_hash),
       no_jit_(config.no_jit),
+      sink_(config.trace != nullptr ? config.trace : trace_.get()),
       uid_(config.uid.value_or(::getuid())),
       xdp_([this](const Program& program) { return xdp_config(program); }),
       pins_(std::move(pins)) {}
@@ -114,7 +115,7 @@ RunContext UserKernel::run_context(u32 cpu) {
   RunContext run;
   run.cpu = cpu % percpu_->cpus();
   run.percpu_offset = percpu_->offset_of(run.cpu);
-  run.trace = trace_.get();
+  run.trace = sink_;
   u64 seed = 0;
   if (::getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed && seed != 0) run.prandom_state = seed;
   return run;

@@ -26,6 +26,8 @@ struct Config {
   TagHash tag_hash = TagHash::sha256;
   u32 cpus = 0;         ///< possible CPUs; 0: the machine's
   bool no_jit = false;  ///< interpret
+  /// Where the lines of bpf_trace_printk go instead of trace_pipe; outlives the kernel.
+  TraceSink* trace = nullptr;
 };
 
 class UserKernel final : public Kernel {
@@ -129,6 +131,7 @@ class UserKernel final : public Kernel {
   std::recursive_mutex mutex_;
   TagHash tag_hash_;
   bool no_jit_;
+  TraceSink* sink_;  ///< trace_, or the Config's
   u32 uid_;
   std::atomic<bool> stats_{false};
   u32 next_cpu_ = 0;
