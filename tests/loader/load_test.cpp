@@ -161,15 +161,6 @@ TEST_F(Load, CutsNamesAndSkipsOptionalPrograms) {
 
 TEST_F(Load, FillsMapsOfMapsAndProgramArrays) {
   Result<LoadedObject> loaded = run("maps.bpf.o");
-  ASSERT_FALSE(loaded.has_value());  // xdp/target is no section libbpf knows
-  EXPECT_EQ(loaded.error().what, "");
-  EXPECT_NE(messages.warnings.find("failed to guess program type from ELF section 'xdp/target'\nsupported "
-                                   "section(type) names are: socket "),
-            std::string::npos);
-  expect_nothing_left();
-  options.type = ProgType::xdp;
-  options.attach = AttachType::xdp;
-  loaded = run("maps.bpf.o");
   ASSERT_TRUE(loaded.has_value()) << messages.warnings;
   auto word = [](int fd) {
     u32 value = static_cast<u32>(fd);
@@ -188,8 +179,22 @@ TEST_F(Load, FillsMapsOfMapsAndProgramArrays) {
   EXPECT_EQ(kernel.pins.at("/sys/fs/bpf/shared"), kernel.fd_of("shared"));
 }
 
-TEST_F(Load, ReusesAMapPinnedUnderTheSameName) {
+TEST_F(Load, NamesASectionThatSaysNothing) {
+  Result<LoadedObject> loaded = run("unknown_section.bpf.o");
+  ASSERT_FALSE(loaded.has_value());
+  EXPECT_EQ(loaded.error().what, "");  // bpftool adds no line of its own
+  EXPECT_NE(messages.warnings.find(
+                "failed to guess program type from ELF section 'xdp/target'\nsupported section(type) "
+                "names are: socket "),
+            std::string::npos);
+  expect_nothing_left();
   options.type = ProgType::xdp;
+  options.attach = AttachType::xdp;
+  ASSERT_TRUE(run("unknown_section.bpf.o").has_value()) << messages.warnings;
+  EXPECT_EQ(kernel.programs.at(0).type, ProgType::xdp);
+}
+
+TEST_F(Load, ReusesAMapPinnedUnderTheSameName) {
   Result<LoadedObject> first = run("maps.bpf.o");
   ASSERT_TRUE(first.has_value()) << messages.warnings;
   int shared = kernel.fd_of("shared");

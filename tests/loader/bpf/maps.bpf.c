@@ -66,11 +66,6 @@ struct {
   __array(values, int(struct xdp_md *));
 } jumps SEC(".maps") = {.values = {[1] = (void *)&target}};
 
-SEC("xdp/target")
-int unknown_section(struct xdp_md *ctx) {
-  return XDP_DROP;
-}
-
 SEC("xdp")
 int target(struct xdp_md *ctx) {
   return XDP_DROP;
