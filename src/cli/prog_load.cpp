@@ -163,7 +163,7 @@ Outcome<void> load_object(Cli& cli, Args args, bool all) {
   LibbpfMessages messages(cli);
   const auto spec = loader::open_object(request.object, &messages);
   if (!spec) {
-    cli.debug(spec.error().what);
+    messages.message(loader::Level::warning, spec.error().what);
     return refuse("failed to open object file");
   }
   TRY(resolve_reuse(*spec, request));

@@ -46,7 +46,8 @@ const std::vector<Rule>& run_rules() {
     add(R"((prog_id|link_id) \d+)", "$1 N");
     add(R"((  prog) \d+  )", "$1 N  ");
     add(R"(verification time \d+ usec)", "verification time T usec");
-    add(R"(0xffff[0-9a-f]{12})", "ADDRESS");
+    add(R"(0xffff[0-9a-f]{12}|0x[5-7][0-9a-f]{11}\b)", "ADDRESS");
+    add(R"(ADDRESS +;)", "ADDRESS ;");
     add(R"(\$-\d{14,15})", "ADDRESS");
     add(R"((48 b[bf])( [0-9a-f]{2}){8})", "$1 ADDRESS");
     add(R"((e[89])( [0-9a-f]{2}){4})", "$1 ADDRESS");
@@ -92,7 +93,7 @@ void normalise_json(Json& value, bool in_btf = false) {
       const std::string code = member.value("code", "");
       const std::string source = member.value("src_reg", "");
       if ((code == "0x18" && source != "0x0") || (code == "0x85" && source == "0x0"))
-        for (int i = 0; i < 4; ++i) member["imm"][i] = "ID";
+        for (std::size_t i = 0; i < 4; ++i) member["imm"][i] = "ID";
     } else {
       normalise_json(member, in_btf || key == "types");
     }

@@ -25,8 +25,9 @@ namespace {
 
 void write_text(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 
-/// Where the objects were compiled for the recording: its length shows in the size of their BTF.
-constexpr const char* kRecordedDirectory = "/somewhere/in/a/directory";
+/// The length of the directory's name is that of the one where the objects of the recording were compiled: it
+/// shows in the size of their BTF.
+constexpr const char* kDirectoryPattern = "/tmp/skep-recorded-XXXXXX";
 
 /// SKEP_GOLDEN_KERNEL=linux replays against the machine's own kernel: what the command line makes of the real
 /// one.
@@ -81,7 +82,7 @@ std::string Sandbox::enter_namespaces() {
 }
 
 std::string Sandbox::fill_directory() {
-  std::string pattern = fs::temp_directory_path().string() + "/skep-golden-XXXXXX";
+  std::string pattern = kDirectoryPattern;
   if (mkdtemp(pattern.data()) == nullptr) return std::string("mkdtemp: ") + std::strerror(errno);
   directory_ = pattern;
   fs::create_directories(directory_ + "/bin");
@@ -114,8 +115,8 @@ std::string Sandbox::fill_directory() {
     fs::copy_file(entry.path(), directory_ + "/" + name);
     const std::string object = name.substr(0, name.size() - 2) + ".o";
     const CommandResult made =
-        run(std::string(SKEP_BPF_CLANG) + " -target bpf -g -O2 -ffile-prefix-map='" + directory_ +
-            "'=" + kRecordedDirectory + " -I/usr/include/$(uname -m)-linux-gnu -c " + name + " -o " + object);
+        run(std::string(SKEP_BPF_CLANG) + " -target bpf -g -O2 -I/usr/include/$(uname -m)-linux-gnu -c " +
+            name + " -o " + object);
     if (made.status != 0) return "cannot compile " + name + ": " + made.err;
   }
   return {};
