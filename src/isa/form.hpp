@@ -142,9 +142,9 @@ constexpr bool writes_dst(Form form) {
 }
 
 /// The forms of a whole program, checked so that an engine can run it: every instruction has a form, both
-/// slots of each ld_imm64 are there, registers are below `registers` (12 admits R11, which only rewritten code
-/// uses), jumps and calls land on instructions, the
-/// program does not run off its end. Result[i] is invalid for second slots. EINVAL naming the instruction.
+/// slots of each ld_imm64 are there, registers are below `registers` (12 admits R11, which only rewritten
+/// code uses), jumps and calls land on instructions, the program does not run off its end. Result[i] is
+/// invalid for second slots. EINVAL naming the instruction.
 Result<std::vector<Form>> decode_program(std::span<const Insn> insns, u32 registers = 11);
 
 }  // namespace skep::isa
