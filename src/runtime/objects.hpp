@@ -88,6 +88,7 @@ class Link {
   LinkType type{};
   std::shared_ptr<Program> program;
   u32 ifindex = 0;  ///< 0: detached
+  u64 netns = 0;    ///< inode of the network namespace of `ifindex`
   u32 flags = 0;
 
  private:

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <net/if.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bit>
@@ -42,12 +43,19 @@ XdpMode mode_of(u32 ifindex, u32 flags) {
 
 }  // namespace
 
-Result<void> XdpTable::check(u32 ifindex, XdpMode mode, bool is_link, const Program* next,
+XdpTable::Place XdpTable::here(u32 ifindex) {
+  struct stat info{};
+  if (::stat("/proc/thread-self/ns/net", &info) < 0)
+    return {0, ifindex};  // no /proc: one namespace is all we see
+  return {info.st_ino, ifindex};
+}
+
+Result<void> XdpTable::check(Place place, XdpMode mode, bool is_link, const Program* next,
                              const Program* expected, u32 flags) const {
   if (std::popcount(flags & mode_flags) > 1) return fail(EINVAL, "Only one XDP mode flag can be set");
   if (expected != nullptr && (flags & uapi::XDP_FLAGS_REPLACE) == 0)
     return fail(EINVAL, "XDP_FLAGS_REPLACE is not specified");
-  const auto it = slots_.find(ifindex);
+  const auto it = slots_.find(place);
   const Slot* slot = it != slots_.end() ? &it->second : nullptr;
   const bool same_mode = slot != nullptr && slot->mode == mode;
   if (same_mode && slot->link != nullptr) return fail(EBUSY, "Can't replace active BPF XDP link");
@@ -65,14 +73,14 @@ Result<void> XdpTable::check(u32 ifindex, XdpMode mode, bool is_link, const Prog
     return fail(EINVAL, "BPF_XDP_DEVMAP programs can not be attached to a device");
   if (next->expected_attach_type == AttachType::xdp_cpumap)
     return fail(EINVAL, "BPF_XDP_CPUMAP programs can not be attached to a device");
-  if (mode == XdpMode::driver && !has_native_xdp(ifindex))
+  if (mode == XdpMode::driver && !has_native_xdp(place.ifindex))
     return fail(EOPNOTSUPP, "Underlying driver does not support XDP in native mode");
   return {};
 }
 
-Result<void> XdpTable::install(u32 ifindex, XdpMode mode, const std::shared_ptr<Program>& program,
+Result<void> XdpTable::install(Place place, XdpMode mode, const std::shared_ptr<Program>& program,
                                Link* link) {
-  const auto it = slots_.find(ifindex);
+  const auto it = slots_.find(place);
   if (it != slots_.end()) {
     Slot& slot = it->second;
     if (slot.program != program) slot.hook->set_program(config_of_(*program).program);
@@ -84,13 +92,13 @@ Result<void> XdpTable::install(u32 ifindex, XdpMode mode, const std::shared_ptr<
   slot.mode = mode;
   slot.program = program;
   slot.link = link;
-  slot.hook = TRY(hooks::XdpAttachment::open(ifindex, config_of_(*program)));
-  slots_.emplace(ifindex, std::move(slot));
+  slot.hook = TRY(hooks::XdpAttachment::open(place.ifindex, config_of_(*program)));
+  slots_.emplace(place, std::move(slot));
   return {};
 }
 
-void XdpTable::remove(u32 ifindex) {
-  const auto it = slots_.find(ifindex);
+void XdpTable::remove(Place place) {
+  const auto it = slots_.find(place);
   if (it == slots_.end()) return;
   it->second.hook.reset();  // before the program may go
   if (it->second.link != nullptr) it->second.link->ifindex = 0;
@@ -103,10 +111,10 @@ Result<void> XdpTable::attach(u32 ifindex, const std::shared_ptr<Program>& progr
   if (interface_name(ifindex).empty()) return fail(ENODEV, fmt::format("there is no interface {}", ifindex));
   if ((flags & ~known_flags) != 0) return fail(EINVAL, fmt::format("XDP flags {:#x}", flags));
   const XdpMode mode = mode_of(ifindex, flags);
-  if (auto ok = check(ifindex, mode, false, program.get(), expected.get(), flags); !ok) return ok;
-  if (program != nullptr) return install(ifindex, mode, program, nullptr);
-  const auto it = slots_.find(ifindex);
-  if (it != slots_.end() && it->second.mode == mode) remove(ifindex);
+  if (auto ok = check(here(ifindex), mode, false, program.get(), expected.get(), flags); !ok) return ok;
+  if (program != nullptr) return install(here(ifindex), mode, program, nullptr);
+  const auto it = slots_.find(here(ifindex));
+  if (it != slots_.end() && it->second.mode == mode) remove(it->first);
   return {};
 }
 
@@ -116,29 +124,33 @@ Result<void> XdpTable::attach_link(Link& link) {
     return fail(EINVAL, fmt::format("there is no interface {}", link.ifindex));
   if ((link.flags & ~mode_flags) != 0) return fail(EINVAL, "Invalid XDP flags for BPF link attachment");
   const XdpMode mode = mode_of(link.ifindex, link.flags);
-  if (auto ok = check(link.ifindex, mode, true, link.program.get(), nullptr, link.flags); !ok) return ok;
-  return install(link.ifindex, mode, link.program, &link);
+  const Place place = here(link.ifindex);
+  link.netns = place.netns;
+  if (auto ok = check(place, mode, true, link.program.get(), nullptr, link.flags); !ok) return ok;
+  return install(place, mode, link.program, &link);
 }
 
 Result<void> XdpTable::update_link(Link& link, const std::shared_ptr<Program>& program) {
   sweep();
-  const auto it = slots_.find(link.ifindex);
+  const auto it = slots_.find(Place{link.netns, link.ifindex});
   if (it == slots_.end() || it->second.link != &link) return fail(ENOLINK, "the link is detached");
-  return install(link.ifindex, it->second.mode, program, &link);
+  return install(it->first, it->second.mode, program, &link);
 }
 
 void XdpTable::link_gone(Link& link) noexcept {
-  const auto it = slots_.find(link.ifindex);
-  if (it != slots_.end() && it->second.link == &link) remove(link.ifindex);
+  const auto it = slots_.find(Place{link.netns, link.ifindex});
+  if (it != slots_.end() && it->second.link == &link) remove(it->first);
 }
 
 std::vector<XdpAttachment> XdpTable::query() {
   sweep();
   std::vector<XdpAttachment> attachments;
-  for (const auto& [ifindex, slot] : slots_) {
+  const u64 netns = here(0).netns;
+  for (const auto& [place, slot] : slots_) {
+    if (place.netns != netns) continue;
     XdpAttachment attachment;
-    attachment.ifindex = ifindex;
-    attachment.ifname = interface_name(ifindex);
+    attachment.ifindex = place.ifindex;
+    attachment.ifname = interface_name(place.ifindex);
     attachment.mode = slot.mode;
     attachment.prog_id = slot.program->id;
     (slot.mode == XdpMode::driver ? attachment.drv_prog_id : attachment.skb_prog_id) = slot.program->id;
@@ -148,13 +160,13 @@ std::vector<XdpAttachment> XdpTable::query() {
 }
 
 Result<hooks::XdpStats> XdpTable::stats(u32 ifindex) const {
-  const auto it = slots_.find(ifindex);
+  const auto it = slots_.find(here(ifindex));
   if (it == slots_.end()) return fail(ENOENT, fmt::format("no XDP program at interface {}", ifindex));
   return it->second.hook->stats();
 }
 
 void XdpTable::refresh() {
-  for (auto& [ifindex, slot] : slots_) slot.hook->set_program(config_of_(*slot.program).program);
+  for (auto& [place, slot] : slots_) slot.hook->set_program(config_of_(*slot.program).program);
 }
 
 void XdpTable::detach_all() {
@@ -162,10 +174,10 @@ void XdpTable::detach_all() {
 }
 
 void XdpTable::sweep() {
-  std::vector<u32> gone;
-  for (const auto& [ifindex, slot] : slots_)
-    if (slot.hook->gone()) gone.push_back(ifindex);
-  for (const u32 ifindex : gone) remove(ifindex);
+  std::vector<Place> gone;
+  for (const auto& [place, slot] : slots_)
+    if (slot.hook->gone()) gone.push_back(place);
+  for (const Place place : gone) remove(place);
 }
 
 }  // namespace skep::runtime

@@ -25,6 +25,7 @@ class XdpTable final : public LinkOwner {
   Result<void> update_link(Link& link, const std::shared_ptr<Program>& program);
   void link_gone(Link& link) noexcept override;
 
+  /// Those of the calling thread's network namespace.
   [[nodiscard]] std::vector<XdpAttachment> query();
   [[nodiscard]] Result<hooks::XdpStats> stats(u32 ifindex) const;
   /// Gives every program's worker its Entry anew: statistics were switched on or off.
@@ -34,19 +35,27 @@ class XdpTable final : public LinkOwner {
   void sweep();
 
  private:
+  /// An interface: indexes are unique within a network namespace only.
+  struct Place {
+    u64 netns = 0;
+    u32 ifindex = 0;
+    auto operator<=>(const Place&) const = default;
+  };
+  /// In the calling thread's network namespace.
+  static Place here(u32 ifindex);
   struct Slot {
     XdpMode mode = XdpMode::none;
     std::shared_ptr<Program> program;
     Link* link = nullptr;
     std::unique_ptr<hooks::XdpAttachment> hook;
   };
-  Result<void> check(u32 ifindex, XdpMode mode, bool is_link, const Program* next, const Program* expected,
+  Result<void> check(Place place, XdpMode mode, bool is_link, const Program* next, const Program* expected,
                      u32 flags) const;
-  Result<void> install(u32 ifindex, XdpMode mode, const std::shared_ptr<Program>& program, Link* link);
-  void remove(u32 ifindex);
+  Result<void> install(Place place, XdpMode mode, const std::shared_ptr<Program>& program, Link* link);
+  void remove(Place place);
 
   std::function<hooks::XdpConfig(const Program&)> config_of_;
-  std::map<u32, Slot> slots_;  ///< by ifindex
+  std::map<Place, Slot> slots_;
 };
 
 }  // namespace skep::runtime
