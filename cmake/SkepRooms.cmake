@@ -25,6 +25,7 @@ if(SKEP_TSAN)
 endif()
 if(SKEP_FUZZ)
   target_compile_options(skep_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(skep_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 target_include_directories(skep_options INTERFACE ${PROJECT_SOURCE_DIR}/src
                            ${PROJECT_SOURCE_DIR}/include)

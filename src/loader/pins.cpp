@@ -46,7 +46,8 @@ Result<void> Loading::pin_everything() {
     if (programs_.empty()) return fail(ENOENT, "object file doesn't contain any bpf program");
     if (Result<void> done = pins_.pin(programs_[0].handle, options_.pin_first_program); !done) {
       say(Level::debug, fmt::format("pin {}: {}", options_.pin_first_program, done.error().what));
-      return fail(done.error().code, "failed to pin program " + programs_[0].def->section);
+      return fail(done.error().code, fmt::format("failed to pin program {}: {}", programs_[0].def->section,
+                                                 errno_text(done.error().code)));
     }
   }
   for (const Program& program : programs_) {
@@ -55,7 +56,7 @@ Result<void> Loading::pin_everything() {
     if (Result<void> done = pins_.pin(program.handle, path); !done) {
       say(Level::warning, fmt::format("prog '{}': failed to pin at '{}': {}", program.def->name, path,
                                       errno_name(done.error().code)));
-      return fail(done.error().code, "failed to pin all programs");
+      return fail(done.error().code, fmt::format("failed to pin all programs: {}", errno_text(done.error().code)));
     }
   }
   for (u32 i = 0; i < maps_.size() && !options_.pin_maps_dir.empty(); ++i) {
@@ -72,7 +73,7 @@ Result<void> Loading::pin_everything() {
     if (!done) {
       say(Level::warning, fmt::format("map '{}': failed to pin at '{}': {}", spec_.maps[i].name, path,
                                       errno_name(done.error().code)));
-      return fail(done.error().code, "failed to pin all maps");
+      return fail(done.error().code, fmt::format("failed to pin all maps: {}", errno_text(done.error().code)));
     }
   }
   return {};

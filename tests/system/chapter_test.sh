@@ -40,7 +40,9 @@ if ((EUID == 0)); then
   cp "$here"/../../examples/hello/hello.bpf.c "$copy/examples/hello/"
   chmod -R a+rX "$copy"
   user=(setpriv --reuid=65534 --regid=65534 --clear-groups env -u XDG_RUNTIME_DIR HOME=/ USER=nobody)
-  if "${user[@]}" unshare --user --map-root-user --net true 2>/dev/null; then
+  if ! "${user[@]}" test -w /dev/net/tun; then
+    echo "not as an ordinary user: /dev/net/tun is not theirs to open here"
+  elif "${user[@]}" unshare --user --map-root-user --net true 2>/dev/null; then
     walk nobody "${user[@]}" bash "$copy/tools/hello.sh" "$copy/skep"
   else
     echo "not as an ordinary user: user namespaces are not allowed to them here"

@@ -21,7 +21,7 @@ contains ".data" '"limit":1000' "$out"
 contains ".data, 64 bit" '"big":81985529216486895' "$out"
 run 0 skep -j map dump name globals.rodata
 contains ".rodata" '"names":[' "$out"
-run 0 skep map update name globals.data key 0 0 0 0 value hex "$(printf 'ff %.0s' {1..16})"
+run 0 skep map update name globals.data key 0 0 0 0 value hex {0,1,2,3}{0,1,2,3}
 run 255 skep map update name globals.rodata key 0 0 0 0 value 1
 run 0 rm "$SKEP_DIR/fs/globals"
 run 0 skep prog show name globals

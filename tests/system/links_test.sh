@@ -15,9 +15,13 @@ equal "eth1" 3 "$(answers "$third" 10.9.1.1 3)"
 equal "IPv6" 3 "$(answers "$peer" fd00:0::1 3)"
 
 # VLAN 5 on both ends
-ip link add link eth0 name eth0.5 type vlan id 5 && ip address add 10.9.5.1/24 dev eth0.5 && ip link set eth0.5 up
-on "$peer" sh -c 'ip link add link eth0 name eth0.5 type vlan id 5 && ip address add 10.9.5.2/24 dev eth0.5 && ip link set eth0.5 up'
-equal "VLAN" 3 "$(answers "$peer" 10.9.5.1 3)"
+if ip link add link eth0 name eth0.5 type vlan id 5 2>/dev/null; then
+  ip address add 10.9.5.1/24 dev eth0.5 && ip link set eth0.5 up
+  on "$peer" sh -c 'ip link add link eth0 name eth0.5 type vlan id 5 && ip address add 10.9.5.2/24 dev eth0.5 && ip link set eth0.5 up'
+  equal "VLAN" 3 "$(answers "$peer" 10.9.5.1 3)"
+else
+  echo "no VLAN check: this machine's kernel has no 8021q module (test_hooks sends tagged frames by hand)"
+fi
 
 # jumbo frames
 ip link set eth0 mtu 9000

@@ -23,7 +23,7 @@ bpftool map list
 bpftool map dump name hello.bss
 bpftool net detach xdp dev eth0
 rm /sys/fs/bpf/hello
-bpftool prog show name hello
+bpftool prog show name hello || echo "none, exit status $?"
 echo the end
 B
 run 0 skep shell bash book.sh
@@ -32,7 +32,8 @@ contains "prog show --pretty" '"name": "hello"' "$out"
 contains "net list" "eth0(" "$out"
 equal "traced" 9 "$(grep -c 'bpf_trace_printk: Hello World [0-9]*$' <<<"$(grep -v 'ARP' <<<"$out")" | awk '{print ($1 >= 9) ? 9 : $1}')"
 contains "map dump" '"counter": ' "$out"
-contains "the end" "the end" "$out"
+contains "the end" "none, exit status 255
+the end" "$out"
 run 0 skep prog list
 equal "outside: nothing left" "" "$out"
 run 3 skep shell sh -c 'exit 3'
