@@ -71,7 +71,8 @@ class Combiner {
 
  private:
   void try_patterns(u32 i) {
-    if (try_rotate(i) || try_rotate_copy(i) || try_lea(i) || try_load_swapped(i) || try_current_cpu(i))
+    if (try_rotate(i) || try_rotate_copy(i) || try_lea_index(i) || try_lea(i) || try_load_swapped(i) ||
+        try_current_cpu(i))
       return;
     if (combine_bytes(program_, plan_, i)) return;
     try_nothing(i);
@@ -97,6 +98,34 @@ class Combiner {
         form == Form::LE64;
     if (nothing) plan_.nodes[i].shape = Shape::nothing;
     return nothing;
+  }
+
+  /// rA = rB; rA += rC; or with rA += imm before or after the sum
+  bool try_lea_index(u32 i) {
+    if (program_.forms[i] != Form::MOV64_X) return false;
+    const Insn& move = program_.insns[i];
+    u32 at = next(i), last = i;
+    s32 displacement = 0;
+    u8 index = move.dst;
+    bool constant = false;
+    for (u32 k = 0; k < 2 && at != 0 && program_.insns[at].dst == move.dst; ++k, at = next(at)) {
+      const Insn& add = program_.insns[at];
+      if (program_.forms[at] == Form::ADD64_K && !constant) {
+        constant = true;
+        displacement = add.imm;
+      } else if (program_.forms[at] == Form::ADD64_X && index == move.dst && add.src != move.dst) {
+        index = add.src;
+      } else {
+        break;
+      }
+      last = at;
+    }
+    if (index == move.dst || move.dst == move.src) return false;
+    plan_.nodes[i].shape = Shape::lea_index;
+    plan_.nodes[i].other = index;
+    plan_.nodes[i].operand = displacement;
+    for (u32 k = i + 1; k <= last; ++k) plan_.nodes[k].shape = Shape::absorbed;
+    return true;
   }
 
   /// rA = rB; rA += imm

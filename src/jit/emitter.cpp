@@ -180,6 +180,9 @@ void Emitter::shaped(u32 at) {
       else
         a_.lea(r32(i.dst), x86::ptr(r64(i.src), plan_.nodes[at].operand));
       return;
+    case Shape::lea_index:
+      a_.lea(r64(i.dst), x86::ptr(r64(i.src), r64(plan_.nodes[at].other), 0, plan_.nodes[at].operand));
+      return;
     case Shape::rotate:
       return rotate(at);
     case Shape::load_swapped:

@@ -14,6 +14,7 @@ enum class Shape : u8 {
   absorbed,       ///< part of an earlier instruction's Shape: nothing
   nothing,        ///< has no effect (a move onto itself, a zero-extension of what is zero-extended)
   lea,            ///< dst = src + operand: mov and add of the next instruction as one
+  lea_index,      ///< dst = src + `other` + operand, the same way
   rotate,         ///< t = x; x <<= n; t >>= w-n; x |= t as a rotation of x by `operand`
   load_swapped,   ///< load and the byte swap that follows
   wide_load,      ///< byte loads, shifts and ors that are one load of `bytes` bytes, `swapped` or not

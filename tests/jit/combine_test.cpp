@@ -60,6 +60,16 @@ TEST(Combine, AddsWithLea) {
   EXPECT_FALSE(has("r2 = r1; r3 = r2; w3 += 1; r0 = 1; exit", Shape::lea));
 }
 
+TEST(Combine, AddsTwoRegistersAndAConstantWithLea) {
+  EXPECT_EQ(node_of("r2 = 5; r3 = r1; r3 += r2; r0 = *(u8 *)(r3 +0); exit", Shape::lea_index).other, 2);
+  EXPECT_EQ(
+      node_of("r2 = 5; r3 = r1; r3 += r2; r3 += 7; r0 = *(u8 *)(r3 +0); exit", Shape::lea_index).operand, 7);
+  EXPECT_EQ(
+      node_of("r2 = 5; r3 = r1; r3 += -9; r3 += r2; r0 = *(u8 *)(r3 +0); exit", Shape::lea_index).operand,
+      -9);
+  EXPECT_FALSE(has("r3 = 5; r2 = r3; r2 += r2; r0 = r2; exit", Shape::lea_index));
+}
+
 TEST(Combine, SwapsWhileLoading) {
   EXPECT_TRUE(has("r0 = *(u16 *)(r1 +6); r0 = be16 r0; exit", Shape::load_swapped));
   EXPECT_TRUE(has("r0 = *(u32 *)(r1 +6); r0 = bswap32 r0; exit", Shape::load_swapped));
