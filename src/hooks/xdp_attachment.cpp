@@ -9,7 +9,6 @@
 #include <sys/eventfd.h>
 
 #include <atomic>
-#include <cerrno>
 
 #include "base/fd.hpp"
 #include "base/rcu.hpp"
@@ -17,9 +16,9 @@
 
 namespace skep::hooks {
 namespace {
-/// How often an idle worker looks whether its interface is still there: a deletion while it was down makes
-/// no event on the packet socket.
+/// How often a worker looks how its port stands: when idle, and after so many bursts without a pause.
 constexpr int kIdleCheckMs = 1000;
+constexpr u32 kBurstsBetweenChecks = 256;
 }  // namespace
 
 struct XdpAttachment::Impl {
@@ -34,6 +33,7 @@ struct XdpAttachment::Impl {
   void stop();
   void work() noexcept;
   void wait() noexcept;
+  void check() noexcept;
 
   std::unique_ptr<net::Port> port;
   XdpHook hook;
@@ -73,6 +73,7 @@ void XdpAttachment::Impl::work() noexcept {
   const rcu::Reader reader;
   std::array<net::Packet, limits::packet_burst> packets{};
   bool draining = false;
+  u32 bursts = 0;
   for (;;) {
     if (!draining && stopping.load(std::memory_order_acquire)) {
       port->stop_rx();
@@ -83,6 +84,7 @@ void XdpAttachment::Impl::work() noexcept {
       hook.run_burst(*program.load(std::memory_order_acquire), burst);
       port->complete(burst);
       rcu::quiescent();
+      if (++bursts % kBurstsBetweenChecks == 0) check();
     } else if (draining) {
       return;
     } else {
@@ -94,12 +96,16 @@ void XdpAttachment::Impl::work() noexcept {
 void XdpAttachment::Impl::wait() noexcept {
   rcu::offline();
   const bool listening = !gone.load(std::memory_order_relaxed);
-  std::array<pollfd, 2> events{pollfd{wake.get(), POLLIN, 0}, pollfd{port->poll_fd(), POLLIN, 0}};
-  const int ready = ::poll(events.data(), listening ? 2 : 1, listening ? kIdleCheckMs : -1);
-  if (ready == 0 || (events[1].revents & ~POLLIN) != 0 || (ready < 0 && errno != EINTR)) {
-    if (port->check() != net::PortState::open) gone.store(true, std::memory_order_relaxed);
-  }
+  std::array<pollfd, 3> events{pollfd{wake.get(), POLLIN, 0}, pollfd{port->poll_fd(), POLLIN, 0},
+                               pollfd{port->event_fd(), POLLIN, 0}};
+  const int ready = ::poll(events.data(), listening ? 3 : 1, listening ? kIdleCheckMs : -1);
+  const bool trouble = (events[1].revents & ~POLLIN) != 0 || events[2].revents != 0;
+  if (listening && (ready == 0 || trouble)) check();
   rcu::online();
+}
+
+void XdpAttachment::Impl::check() noexcept {
+  if (port->check() != net::PortState::open) gone.store(true, std::memory_order_relaxed);
 }
 
 XdpAttachment::XdpAttachment(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -112,6 +113,22 @@ Result<void> Netlink::transact(const Request& request) {
       const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
       if (error->error != 0) result = fail(-error->error, error_sentence(message, error));
     }
+  }
+}
+
+Result<LinkEvents> LinkEvents::open() {
+  mnl_socket* socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (socket == nullptr) return fail_errno("netlink");
+  LinkEvents events(socket);
+  if (mnl_socket_bind(socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) return fail_errno("netlink bind");
+  return events;
+}
+
+void LinkEvents::drain() noexcept {
+  std::array<char, 64> ignored;  // NOLINT: the rest of a message is cut off
+  // ENOBUFS, more events than the socket holds, is reported once between messages.
+  while (::recv(fd(), ignored.data(), ignored.size(), MSG_DONTWAIT) >= 0 || errno == ENOBUFS ||
+         errno == EINTR) {
   }
 }
 

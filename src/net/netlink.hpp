@@ -77,4 +77,17 @@ class Netlink {
   std::unique_ptr<mnl_socket, int (*)(mnl_socket*)> socket_;
 };
 
+/// Tells that links were made, renamed, taken down or deleted in the network namespace; not which.
+class LinkEvents {
+ public:
+  static Result<LinkEvents> open();
+  [[nodiscard]] int fd() const { return mnl_socket_get_fd(socket_.get()); }
+  /// Reads all that has come.
+  void drain() noexcept;
+
+ private:
+  explicit LinkEvents(mnl_socket* socket) : socket_(socket, mnl_socket_close) {}
+  std::unique_ptr<mnl_socket, int (*)(mnl_socket*)> socket_;
+};
+
 }  // namespace skep::net

@@ -128,9 +128,7 @@ Result<NftGuard> NftGuard::open(u32 ifindex, std::string ifname) {
   return NftGuard(std::move(*netlink), std::move(ifname), fmt::format("skep-if{}", ifindex));
 }
 
-Result<void> NftGuard::engage(u32 mark) {
-  Request request;
-  batch_edge(request, NFNL_MSG_BATCH_BEGIN);
+void NftGuard::put_table(Request& request) const {
   begin(request, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
   request.put_string(NFTA_TABLE_NAME, table_.c_str());
   request.put_be32(NFTA_TABLE_FLAGS, kOwned);
@@ -148,11 +146,28 @@ Result<void> NftGuard::engage(u32 mark) {
   request.put_be32(NFTA_CHAIN_POLICY, NF_DROP);
   for (const auto type :
        {PacketType::host, PacketType::broadcast, PacketType::multicast, PacketType::otherhost})
-    rule(request, table_, mark, type);
-  batch_edge(request, NFNL_MSG_BATCH_END);
+    rule(request, table_, mark_, type);
+}
 
+Result<void> NftGuard::engage(u32 mark) {
+  mark_ = mark;
+  Request request;
+  batch_edge(request, NFNL_MSG_BATCH_BEGIN);
+  put_table(request);
+  batch_edge(request, NFNL_MSG_BATCH_END);
   if (auto done = netlink_.transact(request); !done) return explain(done.error(), ifname_);
   return {};
+}
+
+Result<void> NftGuard::follow(std::string ifname) {
+  ifname_ = std::move(ifname);
+  Request request;
+  batch_edge(request, NFNL_MSG_BATCH_BEGIN);
+  begin(request, NFT_MSG_DELTABLE, 0);
+  request.put_string(NFTA_TABLE_NAME, table_.c_str());
+  put_table(request);
+  batch_edge(request, NFNL_MSG_BATCH_END);
+  return with_context(netlink_.transact(request), "nftables: following a renamed interface");
 }
 
 Result<void> NftGuard::let_all_pass() {

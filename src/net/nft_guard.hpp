@@ -16,6 +16,10 @@ class NftGuard {
   /// From now on only packets marked `mark` | PacketType pass (its two lowest bits are clear), as of that
   /// type. EBUSY: another process guards this interface.
   Result<void> engage(u32 mark);
+  /// The interface was renamed. Since Linux 6.16 a chain belongs to a name: it lets go of an interface that
+  /// gets another one, and takes hold of any that gets its own.
+  Result<void> follow(std::string ifname);
+
   /// From now on unmarked packets pass too; marked ones still get their type back.
   Result<void> let_all_pass();
   /// Removes the table.
@@ -24,7 +28,9 @@ class NftGuard {
  private:
   NftGuard(Netlink netlink, std::string ifname, std::string table)
       : netlink_(std::move(netlink)), ifname_(std::move(ifname)), table_(std::move(table)) {}
+  void put_table(Request& request) const;
   Netlink netlink_;
+  u32 mark_ = 0;
   std::string ifname_;
   std::string table_;
 };

@@ -78,6 +78,7 @@ class PacketPort final : public Port {
     Sender inject;
     Sender emit;
     std::unique_ptr<PacketRing> ring;
+    LinkEvents events;
     NftGuard guard;
   };
   explicit PacketPort(Parts parts) : parts_(std::move(parts)) {}
@@ -88,6 +89,7 @@ class PacketPort final : public Port {
 
   [[nodiscard]] u32 ifindex() const override { return parts_.interface.ifindex; }
   [[nodiscard]] int poll_fd() const override { return parts_.ring->fd(); }
+  [[nodiscard]] int event_fd() const override { return parts_.events.fd(); }
 
   u32 rx_burst(std::span<Packet, limits::packet_burst> burst) noexcept override {
     return parts_.ring->receive(burst);
@@ -117,14 +119,23 @@ class PacketPort final : public Port {
   }
 
   [[nodiscard]] PortState check() noexcept override {
+    parts_.events.drain();
     (void)parts_.ring->take_error();
+    if (state_ == PortState::gone) return state_;
+    Interface& interface = parts_.interface;
     ifreq request{};
-    request.ifr_ifindex = static_cast<int>(ifindex());
+    request.ifr_ifindex = static_cast<int>(interface.ifindex);
     if (::ioctl(parts_.ring->fd(), SIOCGIFNAME, &request) != 0) {
-      state_ = PortState::gone;
-    } else if (::ioctl(parts_.ring->fd(), SIOCGIFHWADDR, &request) == 0) {
-      std::memcpy(parts_.interface.address.data(), request.ifr_hwaddr.sa_data, 6);
+      // At once: the table would take hold of the next interface of this name (Linux 6.16).
+      (void)parts_.guard.close();
+      return state_ = PortState::gone;
     }
+    if (interface.name != request.ifr_name) {
+      interface.name = request.ifr_name;
+      if (state_ == PortState::open) (void)parts_.guard.follow(interface.name);
+    }
+    if (::ioctl(parts_.ring->fd(), SIOCGIFHWADDR, &request) == 0)
+      std::memcpy(interface.address.data(), request.ifr_hwaddr.sa_data, 6);
     return state_;
   }
 
@@ -163,6 +174,7 @@ Result<PacketPort::Parts> take_over(const Interface& interface) {
   Sender inject = TRY(Sender::injecting(tap.ifindex()));
   Sender emit = TRY(Sender::emitting());
   auto ring = TRY(PacketRing::open(interface.ifindex, interface.mtu, mark));
+  LinkEvents events = TRY(LinkEvents::open());
   NftGuard guard = TRY(NftGuard::open(interface.ifindex, interface.name));
   // What waits until now reached the stack by itself; what comes until the table is there goes on twice.
   ring->discard_waiting();
@@ -170,7 +182,8 @@ Result<PacketPort::Parts> take_over(const Interface& interface) {
   return PacketPort::Parts{interface,           mark,
                            std::move(loopback), std::move(tap),
                            std::move(inject),   std::move(emit),
-                           std::move(ring),     std::move(guard)};
+                           std::move(ring),     std::move(events),
+                           std::move(guard)};
 }
 
 }  // namespace

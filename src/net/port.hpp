@@ -86,6 +86,9 @@ class Port {
   /// rx_burst() until check() says `ended`.
   [[nodiscard]] virtual int poll_fd() const = 0;
 
+  /// Becomes readable when something other than packets happened: call check(). -1: never.
+  [[nodiscard]] virtual int event_fd() const { return -1; }
+
   /// Fills the front of `burst` with the packets that wait, at most limits::packet_burst; returns how many.
   /// Never blocks. Each burst that is not empty is followed by one complete() with the same packets.
   virtual u32 rx_burst(std::span<Packet, limits::packet_burst> burst) noexcept = 0;
@@ -93,7 +96,8 @@ class Port {
   /// Carries out the packets' dispositions, in order for each destination, and takes the buffers back.
   virtual void complete(std::span<Packet> burst) noexcept = 0;
 
-  /// After POLLERR or POLLHUP, or when rx_burst() gave nothing: how the port stands.
+  /// How the port stands: after POLLERR, POLLHUP or an event, when rx_burst() gave nothing, and now and then
+  /// under load. Follows what happened to the interface.
   [[nodiscard]] virtual PortState check() noexcept = 0;
 
   /// Receives nothing new from now on; what was received before is still handed out and can be completed.

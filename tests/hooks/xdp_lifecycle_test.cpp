@@ -190,5 +190,41 @@ TEST_F(XdpLifecycle, ADeletedInterfaceIsGoneAndLeavesNothing) {
   }
 }
 
+TEST_F(XdpLifecycle, ARenamedInterfaceKeepsItsProgram) {
+  const auto attachment = attach(bed->b, "vb", program(always, &kDrop));
+  const auto rename = [](const std::string& from, const std::string& to) {
+    bed->b.must("ip link set " + from + " down && ip link set " + from + " name " + to + " && ip link set " +
+                to + " up && ip addr replace fd09::2/64 dev " + to + " nodad");
+  };
+  rename("vb", "other");
+  EXPECT_TRUE(
+      eventually([&] { return leftovers(bed->b) != "" && ping(bed->a, "10.9.0.2", 1, "-W 0.1") == 0; }));
+  EXPECT_EQ(ping(bed->a, "10.9.0.2", 3, "-W 0.2"), 0) << "dropped as before";
+  attachment->set_program(program(always, &kPass));
+  EXPECT_TRUE(eventually([&] { return ping(bed->a, "10.9.0.2", 1) == 1; }));
+  const u64 before = bed->b.counter("Icmp", "InEchos");
+  EXPECT_EQ(ping(bed->a, "10.9.0.2", 5), 5);
+  EXPECT_EQ(bed->b.counter("Icmp", "InEchos") - before, 5U) << "once each";
+  rename("other", "vb");
+  EXPECT_FALSE(attachment->gone());
+}
+
+TEST_F(XdpLifecycle, ANewInterfaceOfADeletedOnesNameIsFree) {
+  const Namespace own, far;
+  const std::string at = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(far.fd());
+  const auto make = [&] {
+    own.must("ip link add e0 type veth peer name e1 netns " + at +
+             " && ip addr add 10.8.0.1/24 dev e0 && ip link set e0 up");
+    far.must("ip addr add 10.8.0.2/24 dev e1 && ip link set e1 up");
+  };
+  make();
+  const auto attachment = attach(own, "e0", program(always, &kDrop));
+  EXPECT_EQ(ping(far, "10.8.0.1", 1, "-W 0.2"), 0);
+  own.must("ip link del e0");
+  make();
+  EXPECT_TRUE(eventually([&] { return ping(far, "10.8.0.1", 1) == 1; }));
+  EXPECT_TRUE(attachment->gone());
+}
+
 }  // namespace
 }  // namespace skep::testing
