@@ -93,6 +93,7 @@ struct Case {
     in.maps = bindings;
     in.helper = helpers::lookup;
     in.helper_name = helpers::name;
+    in.cpu_count = 2;
     return in;
   }
 };

@@ -222,7 +222,8 @@ const char* bounds_violation(const Scalar& r) {
 std::string bounds_violation_text(const Scalar& r, std::string_view where) {
   const char* what = bounds_violation(r);
   return fmt::format(
-      "REG INVARIANTS VIOLATION ({}): {} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] "
+      "verifier bug: REG INVARIANTS VIOLATION ({}): {} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, "
+      "{:#x}] "
       "s32=[{:#x}, {:#x}] var_off=({:#x}, {:#x})\n",
       where, what == nullptr ? "" : what, r.umin, r.umax, static_cast<u64>(r.smin), static_cast<u64>(r.smax),
       r.umin32, r.umax32, static_cast<u32>(r.smin32), static_cast<u32>(r.smax32), r.var_off.value,

@@ -58,7 +58,7 @@ Status Walk::check_bounds_sane(RegState& reg, std::string_view where) {
     return passed;
   if (e.log.enabled()) e.log.write(bounds_violation_text(reg.num, where));
   if (e.test_reg_invariants) return Status(EFAULT);
-  reg.num = Scalar::unknown();
+  forget_ranges(reg.num);  // what is known of single bits stays
   return passed;
 }
 
