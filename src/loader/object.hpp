@@ -121,7 +121,8 @@ struct ObjectSpec {
 };
 
 /// Reads an ELF object of bytes. `file` names it in messages and gives maps of global data their names.
-/// EINVAL and the like for what is malformed or not supported; the sentence names section and offset.
+/// EINVAL and the like for what is malformed or not supported; the sentence names section and offset, and is
+/// also the last warning given to `diagnostics`.
 Result<ObjectSpec> read_object(ByteView bytes, const std::string& file, Diagnostics* diagnostics = nullptr);
 
 /// Opens, reads and read_object()s a file. Messages for what is no file or no ELF are libbpf's.

@@ -224,18 +224,27 @@ Result<void> Reader::parse_btf() {
   return {};
 }
 
+namespace {
+
+/// An error is also the last message, as libbpf warns of it.
+Result<ObjectSpec> told(Result<ObjectSpec> result, Diagnostics* diagnostics) {
+  if (!result && diagnostics != nullptr) diagnostics->message(Level::warning, result.error().what);
+  return result;
+}
+
+}  // namespace
+
 Result<ObjectSpec> read_object(ByteView bytes, const std::string& file, Diagnostics* diagnostics) {
   if (bytes.size() > limits::max_object_bytes)
-    return fail(EFBIG, fmt::format("{} is larger than 256 MiB", file));
-  return Reader(bytes, file, diagnostics).run();
+    return told(fail(EFBIG, fmt::format("{} is larger than 256 MiB", file)), diagnostics);
+  return told(Reader(bytes, file, diagnostics).run(), diagnostics);
 }
 
 Result<ObjectSpec> open_object(const std::string& path, Diagnostics* diagnostics) {
   Result<std::string> text = read_file(path, limits::max_object_bytes);
-  if (!text)
-    return fail(text.error().code,
-                fmt::format("elf: failed to open {}: {}", path, errno_name(text.error().code)));
-  return read_object(bytes_of(*text), path, diagnostics);
+  if (text) return read_object(bytes_of(*text), path, diagnostics);
+  int code = text.error().code;
+  return told(fail(code, fmt::format("elf: failed to open {}: {}", path, errno_name(code))), diagnostics);
 }
 
 Result<btf::Btf> read_btf_file(const std::string& path, const btf::Btf* base) {

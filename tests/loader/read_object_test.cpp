@@ -174,6 +174,9 @@ TEST(ReadObject, NamesWhatIsNoObject) {
   EXPECT_EQ(refusal(""), "elf: 'x.o' is not a proper ELF object");
   EXPECT_EQ(refusal("hello\n"), "elf: 'x.o' is not a proper ELF object");
   EXPECT_EQ(open_object("/nonexistent/x.o").error().what, "elf: failed to open /nonexistent/x.o: -ENOENT");
+  test::Messages messages;
+  EXPECT_FALSE(open_object("/etc/hostname", &messages).has_value());
+  EXPECT_EQ(messages.warnings, "elf: '/etc/hostname' is not a proper ELF object\n");  // golden 111
   std::string self = read_file("/proc/self/exe").value();
   EXPECT_EQ(refusal(self), "elf: x.o is not a valid eBPF object file");
 }
