@@ -11,14 +11,11 @@ namespace {
 
 std::unexpected<Failure> failure_of(const Error& error) { return refuse(error.what); }
 
-/// The running daemon, which this does not start.
-Outcome<std::unique_ptr<client::RemoteKernel>> running_daemon() {
-  const std::string directory = client::daemon_directory();
-  auto kernel = client::RemoteKernel::connect({directory, {}});
-  if (kernel) return std::move(*kernel);
-  if (kernel.error().code == ENOENT || kernel.error().code == ECONNREFUSED)
-    return refuse(fmt::format("no daemon is running in {}", directory));
-  return failure_of(kernel.error());
+/// The running daemon, which this does not start; null if there is none.
+Result<std::unique_ptr<client::RemoteKernel>> find_daemon() {
+  auto kernel = client::RemoteKernel::connect({client::daemon_directory(), {}});
+  if (!kernel && (kernel.error().code == ENOENT || kernel.error().code == ECONNREFUSED)) return nullptr;
+  return kernel;
 }
 
 Outcome<void> start(Cli& cli, Args args) {
@@ -38,15 +35,34 @@ Outcome<void> start(Cli& cli, Args args) {
 
 Outcome<void> stop(Cli& cli, Args args) {
   TRY(args.finished());
-  const auto kernel = TRY(running_daemon());
-  if (const auto stopped = kernel->stop(); !stopped) return failure_of(stopped.error());
+  const auto running = find_daemon();
+  if (!running) return failure_of(running.error());
+  if (*running == nullptr)
+    return refuse(fmt::format("no daemon is running in {}", client::daemon_directory()));
+  if (const auto stopped = (*running)->stop(); !stopped) return failure_of(stopped.error());
   cli.nothing_to_show();
+  return {};
+}
+
+/// That there is none is an answer as well.
+Outcome<void> tell_of_none(Cli& cli, const std::string& directory) {
+  if (!cli.json_output()) {
+    cli.print("no daemon is running in {}\n", directory);
+    return {};
+  }
+  cli.json().begin_object();
+  cli.json().field("directory", directory);
+  cli.json().field("running", false);
+  cli.json().end_object();
   return {};
 }
 
 Outcome<void> status(Cli& cli, Args args) {
   TRY(args.finished());
-  const auto kernel = TRY(running_daemon());
+  const auto running = find_daemon();
+  if (!running) return failure_of(running.error());
+  if (*running == nullptr) return tell_of_none(cli, client::daemon_directory());
+  client::RemoteKernel* kernel = running->get();
   const auto text = kernel->status();
   if (!text) return failure_of(text.error());
   if (!cli.json_output()) {
