@@ -19,6 +19,7 @@ struct HelperRow {
 [[nodiscard]] std::span<const HelperRow> trace_family();
 [[nodiscard]] std::span<const HelperRow> task_family();
 [[nodiscard]] std::span<const HelperRow> string_family();
+[[nodiscard]] std::span<const HelperRow> net_family();
 [[nodiscard]] std::span<const HelperRow> xdp_family();
 
 // Words for rows. Arguments as ArgSpec, so that rows read like the kernel's struct bpf_func_proto.

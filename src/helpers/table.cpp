@@ -9,7 +9,8 @@ namespace skep::helpers {
 namespace {
 
 using Family = std::span<const HelperRow> (*)();
-constexpr std::array<Family, 5> families = {map_family, trace_family, task_family, string_family, xdp_family};
+constexpr std::array<Family, 6> families = {map_family,    trace_family, task_family,
+                                            string_family, net_family,   xdp_family};
 
 const HelperRow* find(u32 id) {
   for (const Family family : families)

@@ -1,7 +1,11 @@
-// Helpers about time, chance and the CPU (kernel/bpf/helpers.c, core.c).
+// Helpers about time, chance, the CPU and the task (kernel/bpf/helpers.c, core.c).
+#include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "helpers/families.hpp"
 
@@ -31,10 +35,31 @@ u64 get_prandom_u32(u64, u64, u64, u64, u64, RunContext* run) {
   return x * 0x2545f4914f6cdd1d >> 32;
 }
 
-constexpr std::array<HelperRow, 6> rows = {{
+// The current task of a program is the thread that runs it: a worker, or whoever asked for a test run.
+
+u64 get_current_pid_tgid(u64, u64, u64, u64, u64, RunContext*) {
+  return static_cast<u64>(::getpid()) << 32 | static_cast<u32>(::gettid());
+}
+u64 get_current_uid_gid(u64, u64, u64, u64, u64, RunContext*) { return u64{::getgid()} << 32 | ::getuid(); }
+
+/// Fills all `size` bytes: the name, cut to end with a NUL, and zeroes.
+u64 get_current_comm(u64 to, u64 size64, u64, u64, u64, RunContext*) {
+  const u32 size = static_cast<u32>(size64);
+  std::array<char, 16> name{};
+  ::prctl(PR_GET_NAME, name.data());
+  char* out = pointer<char>(to);
+  std::memset(out, 0, size);
+  std::memcpy(out, name.data(), std::min<std::size_t>(size - 1, ::strnlen(name.data(), name.size() - 1)));
+  return 0;
+}
+
+constexpr std::array<HelperRow, 9> rows = {{
     {{.id = 5, .name = "ktime_get_ns"}, ktime_get_ns},
     {{.id = 7, .name = "get_prandom_u32"}, get_prandom_u32},
     {{.id = 8, .name = "get_smp_processor_id", .fastcall = true}, get_smp_processor_id},
+    {{.id = 14, .name = "get_current_pid_tgid"}, get_current_pid_tgid},
+    {{.id = 15, .name = "get_current_uid_gid"}, get_current_uid_gid},
+    {{.id = 16, .name = "get_current_comm", .args = {mem_uninit, const_size}}, get_current_comm},
     {{.id = 125, .name = "ktime_get_boot_ns"}, ktime_get_boot_ns},
     {{.id = 160, .name = "ktime_get_coarse_ns"}, ktime_get_coarse_ns},
     {{.id = 208, .name = "ktime_get_tai_ns"}, ktime_get_tai_ns},

@@ -47,6 +47,7 @@ Result<XdpMd> read_context(const TestRunSpec& spec) {
 }
 
 bool device_has_queue(u32 ifindex, u32 queue) {
+  if (queue == 0) return true;
   std::array<char, IF_NAMESIZE> name{};
   if (::if_indextoname(ifindex, name.data()) == nullptr) return false;
   return ::access(fmt::format("/sys/class/net/{}/queues/rx-{}", name.data(), queue).c_str(), F_OK) == 0;

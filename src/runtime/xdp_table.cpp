@@ -2,10 +2,16 @@
 #include "runtime/xdp_table.hpp"
 
 #include <fmt/format.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "base/fd.hpp"
@@ -21,15 +27,23 @@ std::string interface_name(u32 ifindex) {
   return ::if_indextoname(ifindex, name.data()) != nullptr ? name.data() : "";
 }
 
-/// Whether the kernel's driver of the interface runs XDP itself; loopback, bridges, dummies and VLANs do not.
-/// skep's hook is the same for all, but modes are shown and refused as the kernel would.
+/// Whether the kernel's driver of the interface runs XDP itself. skep's hook is the same for all, but modes
+/// are shown and refused as the kernel would. Asked by ioctl: sysfs shows the interfaces of whoever mounted
+/// it.
 bool has_native_xdp(u32 ifindex) {
-  const std::string directory = "/sys/class/net/" + interface_name(ifindex);
-  const auto type = read_file(directory + "/type", 64);
-  if (type && type->starts_with("772")) return false;  // ARPHRD_LOOPBACK
-  const auto uevent = read_file(directory + "/uevent", 4096);
-  for (const std::string_view kind : {"DEVTYPE=bridge", "DEVTYPE=vlan", "DEVTYPE=macvlan", "DEVTYPE=vxlan"})
-    if (uevent && uevent->find(kind) != std::string::npos) return false;
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const std::string name = interface_name(ifindex);
+  ifreq request{};
+  std::memcpy(request.ifr_name, name.data(), std::min(name.size(), sizeof request.ifr_name - 1));
+  if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) == 0 && request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK)
+    return false;
+  ethtool_drvinfo driver{};
+  driver.cmd = ETHTOOL_GDRVINFO;
+  request.ifr_data = reinterpret_cast<char*>(&driver);
+  if (::ioctl(socket.get(), SIOCETHTOOL, &request) != 0) return false;  // no driver worth a name
+  for (const std::string_view without :
+       {"bridge", "dummy", "vxlan", "macvlan", "ipvlan", "802.1Q VLAN Support"})
+    if (without == driver.driver) return false;
   return true;
 }
 

@@ -1,6 +1,8 @@
 // What the helpers do when a program calls them.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -202,6 +204,54 @@ TEST(MapHelpers, RewrittenCodeGetsTheElementOfAHash) {
   const s64 element = call(fn_htab_map_lookup_elem, run, at(map.get()), at(&key));
   ASSERT_NE(element, 0);
   EXPECT_EQ(*reinterpret_cast<u64*>(element + 48 + 8), 77u);
+}
+
+std::vector<u8> unhex(std::string_view text) {
+  std::vector<u8> bytes;
+  for (std::size_t i = 0; i < text.size(); i += 2)
+    bytes.push_back(static_cast<u8>(std::stoul(std::string(text.substr(i, 2)), nullptr, 16)));
+  return bytes;
+}
+
+TEST(NetHelpers, CsumDiffIsTheKernels) {
+  struct Case {
+    const char* from;
+    const char* to;
+    u64 seed;
+    s64 result;  ///< as Linux 6.18 answered
+  };
+  RunContext run;
+  for (const Case& c : std::vector<Case>{
+           {"00000000", "00000000", 0x0, 0xffff},
+           {"ffffffff", "", 0x0, 0x0},
+           {"", "ffffffff", 0x0, 0xffff},
+           {"ffffffff", "ffffffff", 0x0, 0xffff},
+           {"", "", 0x12345678, 0x68ac},
+           {"", "", 0xffffffff, 0xffff},
+           {"01020304", "05060708", 0xffff, 0x808},
+           {"6162636465666768", "41424344", 0xdeadbeef, 0x8e90},
+           {"61626364", "", 0x1, 0x393c},
+           {"", "6162636465666768", 0xfffffffe, 0x9590},
+           {"39d8644199c0e5bdbcfbc85b37ce91cb", "efe26c07ff0d21d7db0b33777738a5c6", 0xf17fd374, 0x8d30},
+           {"553223a6", "", 0xe6a16a3b, 0x7864},
+           {"f610fb1c", "a2e81478007152de", 0x3f1f65a8, 0x26e1},
+           {"68e9338b87fe1a1a45cfed92", "99735b03", 0xbb2edb20, 0x1dd2},
+           {"6c967c68", "b1829c2e219c95ea", 0xde11cc9d, 0xe3cb},
+           {"5ed2db28768b0dc357d311cc", "", 0x238642ea, 0x7d48}}) {
+    const auto from = unhex(c.from), to = unhex(c.to);
+    EXPECT_EQ(call(28, run, at(from.data()), from.size(), at(to.data()), to.size(), c.seed), c.result)
+        << c.from << " -> " << c.to;
+  }
+  EXPECT_EQ(call(28, run, 0, 3, 0, 0, 0), -EINVAL);
+}
+
+TEST(TaskHelpers, TheTaskIsTheThreadThatRuns) {
+  RunContext run;
+  EXPECT_EQ(static_cast<u64>(call(14, run)) >> 32, static_cast<u64>(::getpid()));
+  EXPECT_EQ(static_cast<u32>(call(15, run)), ::getuid());
+  std::array<char, 4> name = {'x', 'x', 'x', 'x'};
+  EXPECT_EQ(call(16, run, at(name.data()), 4), 0);
+  EXPECT_STREQ(name.data(), "tes") << "test_helpers, cut";
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ ProgType type_of(std::string_view name) {
 
 std::vector<const HelperRow*> all_rows() {
   std::vector<const HelperRow*> rows;
-  for (const auto& family : {map_family(), trace_family(), task_family(), string_family(), xdp_family()})
+  for (const auto& family :
+       {map_family(), trace_family(), task_family(), string_family(), net_family(), xdp_family()})
     for (const HelperRow& row : family) rows.push_back(&row);
   return rows;
 }

@@ -1,0 +1,1 @@
+#include "net/testbed_impl.hpp"
