@@ -117,7 +117,7 @@ std::string udp_through(const Namespace& from, const Namespace& to, const std::s
   const UniqueFd sender = socket_in(from, there.storage.ss_family, SOCK_DGRAM, 1);
   EXPECT_EQ(::sendto(sender.get(), text.data(), text.size(), 0, there.get(), there.size),
             ssize_t(text.size()));
-  std::string got(2000, '\0');
+  std::string got(70000, '\0');
   const ssize_t size = ::recv(receiver.get(), got.data(), got.size(), 0);
   got.resize(size > 0 ? std::size_t(size) : 0);
   return got;

@@ -99,7 +99,11 @@ TEST_F(XdpInterfaces, LoopbackWorksAndItsSettingsComeBack) {
     EXPECT_EQ(ping(own, "127.0.0.1", 3), 3);
     EXPECT_EQ(ping(own, "::1", 3), 3);
     EXPECT_EQ(tcp_through(own, own, "127.0.0.1", 8 << 20), 8 << 20);
+    const std::string longest(65507, 'x');
+    EXPECT_EQ(udp_through(own, own, "127.0.0.1", 5002, 5002, longest), longest)
+        << "a frame longer than a TAP's MTU";
     EXPECT_GE(attachment->stats().pass, 12U);
+    EXPECT_EQ(attachment->stats().pass_errors, 0U);
     attachment->set_program(program(always, &kDrop));
     EXPECT_EQ(ping(own, "127.0.0.1", 2, "-W 0.2"), 0);
   }

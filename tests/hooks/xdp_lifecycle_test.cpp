@@ -174,6 +174,19 @@ TEST_F(XdpLifecycle, DownAndUpAgainGoesOn) {
   EXPECT_GE(attachment->stats().pass, before + 3) << "still through the program";
 }
 
+TEST_F(XdpLifecycle, AnInterfaceThatIsDownCanBeAttachedTo) {
+  const Namespace own, far;
+  own.must("ip link add e0 type veth peer name e1 netns /proc/" + std::to_string(::getpid()) + "/fd/" +
+           std::to_string(far.fd()) + " && ip addr add 10.8.0.1/24 dev e0");
+  far.must("ip addr add 10.8.0.2/24 dev e1 && ip link set e1 up");
+  const auto attachment = attach(own, "e0", program(always, &kPass));
+  ASSERT_TRUE(attachment);
+  own.must("ip link set e0 up");
+  EXPECT_TRUE(eventually([&] { return ping(far, "10.8.0.1", 1) == 1; }));
+  EXPECT_FALSE(attachment->gone());
+  EXPECT_GE(attachment->stats().pass, 1U);
+}
+
 TEST_F(XdpLifecycle, ADeletedInterfaceIsGoneAndLeavesNothing) {
   const Namespace own, far;
   const std::string at = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(far.fd());
