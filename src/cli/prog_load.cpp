@@ -185,7 +185,9 @@ Outcome<void> load_object(Cli& cli, Args args, bool all) {
 
   const auto loaded = loader::load(*spec, *TRY(cli.kernel()), options);
   if (!loaded) {
-    const std::string& what = loaded.error().what;
+    std::string what = loaded.error().what;
+    // bpftool leaves out why; a full disk should be told from a missing permission.
+    if (what.starts_with("failed to pin")) what += fmt::format(": {}", errno_text(loaded.error().code));
     return refuse(what.empty() ? "failed to load object file" : what);
   }
   if (request.autoattach) {
