@@ -24,8 +24,8 @@ struct Contender {
   std::function<u64(u32 n)> run;
   /// Where a run cannot be timed by itself (a system call around it): ns a run, measured by the contender.
   std::function<double()> time;
-  u64 result = 0;             ///< of one run on a fresh packet: all contenders must agree
-  std::vector<double> rounds; ///< ns a run
+  u64 result = 0;              ///< of one run on a fresh packet: all contenders must agree
+  std::vector<double> rounds;  ///< ns a run
 };
 
 struct Summary {
@@ -34,7 +34,9 @@ struct Summary {
 inline Summary summarize(std::vector<double> values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
-  const auto at = [&](double q) { return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))]; };
+  const auto at = [&](double q) {
+    return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
+  };
   return {at(0.5), at(0.25), at(0.75)};
 }
 
@@ -54,7 +56,8 @@ inline u32 calibrate(const Contender& c, double target_ns) {
     volatile u64 sink = c.run(n);
     (void)sink;
     const double took = now_ns() - start;
-    if (took > target_ns / 8 || n > (1u << 28)) return std::max(1u, static_cast<u32>(n * target_ns / std::max(took, 1.0)));
+    if (took > target_ns / 8 || n > (1u << 28))
+      return std::max(1u, static_cast<u32>(n * target_ns / std::max(took, 1.0)));
     n *= 4;
   }
 }

@@ -30,8 +30,9 @@ std::string json(const Report& report) {
     out += fmt::format("{}\n  {{\"program\": \"{}\"", i ? "," : "", row.program);
     for (const Contender& c : row.contenders) {
       const Summary ns = summarize(c.rounds), to_base = ratio(c, row.contenders.front());
-      out += fmt::format(", \"{}\": {{\"ns\": {:.3f}, \"ns_q1\": {:.3f}, \"ns_q3\": {:.3f}, \"ratio\": {:.4f}}}", c.name,
-                         ns.median, ns.low, ns.high, to_base.median);
+      out +=
+          fmt::format(", \"{}\": {{\"ns\": {:.3f}, \"ns_q1\": {:.3f}, \"ns_q3\": {:.3f}, \"ratio\": {:.4f}}}",
+                      c.name, ns.median, ns.low, ns.high, to_base.median);
     }
     out += "}";
   }
@@ -50,31 +51,41 @@ std::string svg(const Report& report) {
   const double width = left + group * static_cast<double>(report.rows.size()) + 20;
   double most = 2;
   for (const Row& row : report.rows)
-    for (const Contender& c : row.contenders) most = std::max(most, std::min(6.0, ratio(c, row.contenders.front()).median));
+    for (const Contender& c : row.contenders)
+      most = std::max(most, std::min(6.0, ratio(c, row.contenders.front()).median));
   std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{:.0f}\" height=\"{:.0f}\" font-family=\"sans-serif\" "
-      "font-size=\"11\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/><text x=\"{:.0f}\" y=\"18\">{}</text>\n",
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{:.0f}\" height=\"{:.0f}\" "
+      "font-family=\"sans-serif\" "
+      "font-size=\"11\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/><text x=\"{:.0f}\" "
+      "y=\"18\">{}</text>\n",
       width, height + top + 80, left, report.title);
   for (double tick = 0; tick <= most; tick += 0.5) {
     const double y = top + height - tick / most * height;
-    out += fmt::format("<line x1=\"{0:.0f}\" y1=\"{1:.1f}\" x2=\"{2:.0f}\" y2=\"{1:.1f}\" stroke=\"{3}\"/><text x=\"{4:.0f}\" y=\"{5:.1f}\" text-anchor=\"end\">{6:.1f}</text>\n",
-                       left, y, width - 10, tick == 1 ? "#444" : "#ddd", left - 5, y + 4, tick);
+    out += fmt::format(
+        "<line x1=\"{0:.0f}\" y1=\"{1:.1f}\" x2=\"{2:.0f}\" y2=\"{1:.1f}\" stroke=\"{3}\"/><text "
+        "x=\"{4:.0f}\" y=\"{5:.1f}\" text-anchor=\"end\">{6:.1f}</text>\n",
+        left, y, width - 10, tick == 1 ? "#444" : "#ddd", left - 5, y + 4, tick);
   }
   double x = left + gap / 2;
   for (const Row& row : report.rows) {
     for (std::size_t i = 0; i < names.size(); ++i)
       if (const Contender* c = find(row, names[i])) {
         const double r = std::min(most, ratio(*c, row.contenders.front()).median);
-        out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
-                           x + bar * static_cast<double>(i), top + height - r / most * height, bar - 1, r / most * height, colours[i % 6]);
+        out +=
+            fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
+                        x + bar * static_cast<double>(i), top + height - r / most * height, bar - 1,
+                        r / most * height, colours[i % 6]);
       }
-    out += fmt::format("<text transform=\"translate({:.1f},{:.1f}) rotate(40)\">{}</text>\n", x, top + height + 14, row.program);
+    out += fmt::format("<text transform=\"translate({:.1f},{:.1f}) rotate(40)\">{}</text>\n", x,
+                       top + height + 14, row.program);
     x += group;
   }
   for (std::size_t i = 0; i < names.size(); ++i)
-    out += fmt::format("<rect x=\"{0:.0f}\" y=\"{1:.0f}\" width=\"10\" height=\"10\" fill=\"{2}\"/><text x=\"{3:.0f}\" y=\"{4:.0f}\">{5}</text>\n",
-                       left + 110.0 * static_cast<double>(i), top + height + 62, colours[i % 6], left + 14 + 110.0 * static_cast<double>(i),
-                       top + height + 71, names[i]);
+    out += fmt::format(
+        "<rect x=\"{0:.0f}\" y=\"{1:.0f}\" width=\"10\" height=\"10\" fill=\"{2}\"/><text x=\"{3:.0f}\" "
+        "y=\"{4:.0f}\">{5}</text>\n",
+        left + 110.0 * static_cast<double>(i), top + height + 62, colours[i % 6],
+        left + 14 + 110.0 * static_cast<double>(i), top + height + 71, names[i]);
   return out + "</svg>\n";
 }
 
@@ -106,7 +117,8 @@ void print_text(const Report& report) {
         continue;
       }
       const Summary ns = summarize(c->rounds), to_base = ratio(*c, row.contenders.front());
-      fmt::print(" {:>22}", fmt::format("{:.1f} ns {:.2f} ±{:.2f}", ns.median, to_base.median, (to_base.high - to_base.low) / 2));
+      fmt::print(" {:>22}", fmt::format("{:.1f} ns {:.2f} ±{:.2f}", ns.median, to_base.median,
+                                        (to_base.high - to_base.low) / 2));
     }
     fmt::print("\n");
   }

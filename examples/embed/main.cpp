@@ -15,9 +15,9 @@ struct Frame {
 
   explicit Frame(uint16_t port) {
     unsigned char* p = buffer.data() + headroom;
-    p[12] = 0x08;                                  // ETH_P_IP
-    p[14] = 0x45;                                  // version 4, 20 bytes of header
-    p[23] = 17;                                    // UDP
+    p[12] = 0x08;  // ETH_P_IP
+    p[14] = 0x45;  // version 4, 20 bytes of header
+    p[23] = 17;    // UDP
     p[36] = static_cast<unsigned char>(port >> 8);
     p[37] = static_cast<unsigned char>(port & 0xff);
   }

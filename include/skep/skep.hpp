@@ -69,7 +69,8 @@ class Map {
 
  private:
   static std::unexpected<Failure> sizes_differ() {
-    return std::unexpected(Failure{EINVAL, "the C++ types have other sizes than the map's key and value", {}});
+    return std::unexpected(
+        Failure{EINVAL, "the C++ types have other sizes than the map's key and value", {}});
   }
   skep_map* map_;
 };

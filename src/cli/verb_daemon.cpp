@@ -19,16 +19,32 @@ Result<std::unique_ptr<client::RemoteKernel>> find_daemon() {
 }
 
 Outcome<void> start(Cli& cli, Args args) {
-  const bool foreground = args.take_if("foreground");
-  TRY(args.finished());
+  auto from_environment = daemon::profile_from_environment();
+  if (!from_environment) return failure_of(from_environment.error());
+  daemon::Profile profile = *from_environment;
+  bool foreground = false;
+  while (!args.empty()) {
+    if (args.take_if("foreground")) {
+      foreground = true;
+    } else if (args.take_if("nojit")) {
+      profile.no_jit = true;
+    } else if (args.take_if("tag")) {
+      TRY(args.require(1));
+      const std::string hash = TRY(args.take());
+      if (hash != "sha1" && hash != "sha256") return refuse(fmt::format("'{}' is not sha256 or sha1", hash));
+      profile.sha1_tags = hash == "sha1";
+    } else {
+      return refuse(fmt::format("expected 'foreground', 'nojit' or 'tag', got: '{}'?", args.peek()));
+    }
+  }
   const std::string directory = client::daemon_directory();
   cli.nothing_to_show();
   if (foreground) {
-    const auto served = daemon::serve(directory, daemon::user_kernel, [] {});
+    const auto served = daemon::serve(directory, daemon::user_kernel(profile), [] {});
     if (!served) return failure_of(served.error());
     return {};
   }
-  const auto started = daemon::start_in_background(directory, daemon::user_kernel);
+  const auto started = daemon::start_in_background(directory, daemon::user_kernel(profile));
   if (!started) return failure_of(started.error());
   return {};
 }
@@ -85,7 +101,7 @@ Outcome<void> help(Cli& cli, Args) { return show_usage(cli, kDaemon); }
 
 constexpr std::array verbs{
     Verb{"status", status, "{ status | stop }"},
-    Verb{"start", start, "start [foreground]"},
+    Verb{"start", start, "start [foreground] [nojit] [tag { sha256 | sha1 }]"},
     Verb{"stop", stop, ""},
     Verb{"help", help, "help"},
 };

@@ -1,5 +1,5 @@
-// `skep run OBJECT --port pcap:IN[,OUT]`: an XDP program over a capture, without a daemon: the verdict of each
-// packet, what the program traced, and its maps at the end.
+// `skep run OBJECT --port pcap:IN[,OUT]`: an XDP program over a capture, without a daemon: the verdict of
+// each packet, what the program traced, and its maps at the end.
 #include <map>
 
 #include "cli/map_view.hpp"
@@ -40,7 +40,8 @@ Outcome<embed::CaptureRequest> take_request(Args& args) {
     } else if (!word.starts_with("-") && request.object.empty()) {
       request.object = word;
     } else {
-      return refuse(fmt::format("expected OBJECT, --port, --program, --ifindex or --no-jit, got: '{}'?", word));
+      return refuse(
+          fmt::format("expected OBJECT, --port, --program, --ifindex or --no-jit, got: '{}'?", word));
     }
   }
   if (request.object.empty() || request.in.empty()) return wrong_usage();

@@ -4,7 +4,16 @@
 
 namespace skep::daemon {
 
-/// A KernelFactory.
-Result<Served> user_kernel(const std::string& directory);
+/// What may differ from one daemon to another.
+struct Profile {
+  bool sha1_tags = false;  ///< program tags as Linux before 6.18 makes them
+  bool no_jit = false;     ///< programs are interpreted
+};
+
+/// The profile that SKEP_TAG (sha256, the default, or sha1) and SKEP_JIT (1, the default, or 0) ask for, so
+/// that a daemon started on first use has it too. EINVAL names a value that is neither.
+[[nodiscard]] Result<Profile> profile_from_environment();
+
+[[nodiscard]] KernelFactory user_kernel(const Profile& profile);
 
 }  // namespace skep::daemon

@@ -59,7 +59,8 @@ int status(const Result<T>& result) {
   return result ? 0 : failed(result.error());
 }
 
-skep_object* load(skep_kernel* kernel, Result<skep::loader::ObjectSpec> spec, const skep::embed::Messages& read) {
+skep_object* load(skep_kernel* kernel, Result<skep::loader::ObjectSpec> spec,
+                  const skep::embed::Messages& read) {
   last = {};
   if (!spec) {
     failed(spec.error().what.empty() ? Error{spec.error().code, read.last_warning()} : spec.error());
@@ -83,8 +84,10 @@ std::uint32_t user_value_size(const skep::MapInfo& info, std::uint32_t cpus) {
     case skep::MapType::percpu_hash:
     case skep::MapType::percpu_array:
     case skep::MapType::lru_percpu_hash:
-    case skep::MapType::percpu_cgroup_storage: return (info.value_size + 7) / 8 * 8 * cpus;
-    default: return info.value_size;
+    case skep::MapType::percpu_cgroup_storage:
+      return (info.value_size + 7) / 8 * 8 * cpus;
+    default:
+      return info.value_size;
   }
 }
 
@@ -113,8 +116,10 @@ skep_kernel* skep_kernel_new(const struct skep_options* options) {
     wanted.jit = options->no_jit == 0;
     wanted.cpus = options->cpus;
     if (options->trace != nullptr)
-      wanted.trace = [trace = options->trace, user = options->trace_user](
-                         std::string_view text, const skep::RunContext&) { trace(user, text.data(), text.size()); };
+      wanted.trace = [trace = options->trace, user = options->trace_user](std::string_view text,
+                                                                          const skep::RunContext&) {
+        trace(user, text.data(), text.size());
+      };
   }
   auto session = skep::embed::Session::create(std::move(wanted));
   if (!session) {
@@ -129,7 +134,8 @@ void skep_kernel_free(skep_kernel* kernel) { delete kernel; }
 skep_object* skep_object_load(skep_kernel* kernel, const void* elf, size_t size, const char* name) {
   skep::embed::Messages messages;
   const ByteView bytes(static_cast<const std::byte*>(elf), size);
-  return load(kernel, skep::loader::read_object(bytes, name == nullptr ? "object" : name, &messages), messages);
+  return load(kernel, skep::loader::read_object(bytes, name == nullptr ? "object" : name, &messages),
+              messages);
 }
 
 skep_object* skep_object_load_file(skep_kernel* kernel, const char* path) {
@@ -145,7 +151,8 @@ skep_program* skep_object_program(skep_object* object, const char* name) {
     failed(found.error());
     return nullptr;
   }
-  if (const auto known = object->programs.find(*found); known != object->programs.end()) return &known->second;
+  if (const auto known = object->programs.find(*found); known != object->programs.end())
+    return &known->second;
   skep::runtime::UserKernel& kernel = object->kernel->session->kernel();
   auto info = kernel.prog_info((*found)->handle.fd());
   if (!info) {
@@ -224,8 +231,10 @@ void skep_worker_free(skep_worker* worker) {
   delete worker;
 }
 
-int skep_xdp_run(skep_worker* worker, const skep_program* program, struct skep_packet* packets, size_t count) {
-  if (program->xdp.entry.run == nullptr) return failed(EINVAL, program->loaded->name + " is not an XDP program");
+int skep_xdp_run(skep_worker* worker, const skep_program* program, struct skep_packet* packets,
+                 size_t count) {
+  if (program->xdp.entry.run == nullptr)
+    return failed(EINVAL, program->loaded->name + " is not an XDP program");
   for (size_t i = 0; i < count; ++i)
     if (!in_bounds(packets[i])) return failed(EINVAL, fmt::format("packet {} is not inside its buffer", i));
   skep::rcu::online();
@@ -251,8 +260,8 @@ int skep_xdp_run(skep_worker* worker, const skep_program* program, struct skep_p
   return 0;
 }
 
-int skep_program_test_run(const skep_program* program, const void* data_in, size_t data_in_size, void* data_out,
-                          size_t* data_out_size, uint32_t* retval) {
+int skep_program_test_run(const skep_program* program, const void* data_in, size_t data_in_size,
+                          void* data_out, size_t* data_out_size, uint32_t* retval) {
   skep::TestRunSpec spec;
   const auto* in = static_cast<const std::byte*>(data_in);
   spec.data_in.assign(in, in + data_in_size);
@@ -261,7 +270,8 @@ int skep_program_test_run(const skep_program* program, const void* data_in, size
     spec.data_out_size = static_cast<skep::u32>(std::min<size_t>(*data_out_size, UINT32_MAX));
   const auto ran = program->kernel->session->kernel().prog_test_run(program->loaded->handle.fd(), spec);
   if (!ran) return failed(ran.error());
-  if (data_out != nullptr) std::copy(ran->data_out.begin(), ran->data_out.end(), static_cast<std::byte*>(data_out));
+  if (data_out != nullptr)
+    std::copy(ran->data_out.begin(), ran->data_out.end(), static_cast<std::byte*>(data_out));
   if (data_out_size != nullptr) *data_out_size = ran->data_size_out;
   if (retval != nullptr) *retval = ran->retval;
   return 0;

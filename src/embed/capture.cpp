@@ -34,7 +34,9 @@ const std::string& Capture::program_name() const { return impl_->program_name; }
 Result<std::unique_ptr<Capture>> Capture::open(const CaptureRequest& request, Messages& messages) {
   auto impl = std::make_unique<Impl>();
   auto spec = loader::open_object(request.object, &messages);
-  if (!spec) return fail(spec.error().code, messages.last_warning().empty() ? spec.error().what : messages.last_warning());
+  if (!spec)
+    return fail(spec.error().code,
+                messages.last_warning().empty() ? spec.error().what : messages.last_warning());
   impl->port = TRY(net::PcapPort::open(request.in, request.out, request.ifindex));
 
   Session::Options options;
@@ -99,12 +101,18 @@ Result<void> Capture::run(const std::function<void(const PacketReport&)>& report
 
 std::string verdict_name(u32 verdict) {
   switch (verdict) {
-    case uapi::XDP_ABORTED: return "XDP_ABORTED";
-    case uapi::XDP_DROP: return "XDP_DROP";
-    case uapi::XDP_PASS: return "XDP_PASS";
-    case uapi::XDP_TX: return "XDP_TX";
-    case uapi::XDP_REDIRECT: return "XDP_REDIRECT";
-    default: return fmt::format("{} (no verdict)", verdict);
+    case uapi::XDP_ABORTED:
+      return "XDP_ABORTED";
+    case uapi::XDP_DROP:
+      return "XDP_DROP";
+    case uapi::XDP_PASS:
+      return "XDP_PASS";
+    case uapi::XDP_TX:
+      return "XDP_TX";
+    case uapi::XDP_REDIRECT:
+      return "XDP_REDIRECT";
+    default:
+      return fmt::format("{} (no verdict)", verdict);
   }
 }
 

@@ -24,14 +24,14 @@ struct PacketReport {
   u32 length_in = 0;
   u32 length_out = 0;  ///< as the program left it
   u32 verdict = 0;
-  u32 redirect_ifindex = 0;          ///< with XDP_REDIRECT; 0: no target
-  std::vector<std::string> trace;    ///< bpf_trace_printk's lines
+  u32 redirect_ifindex = 0;        ///< with XDP_REDIRECT; 0: no target
+  std::vector<std::string> trace;  ///< bpf_trace_printk's lines
 };
 
 class Capture {
  public:
-  /// Loads the object and opens the files. Errors name the file and what is wrong with it; a refused program's
-  /// log is in messages().
+  /// Loads the object and opens the files. Errors name the file and what is wrong with it; a refused
+  /// program's log is in messages().
   static Result<std::unique_ptr<Capture>> open(const CaptureRequest& request, Messages& messages);
   ~Capture();
 

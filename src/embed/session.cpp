@@ -9,7 +9,8 @@ void CallbackTrace::trace_printk(std::string_view text, const RunContext& run) n
   if (callback_) callback_(text, run);
 }
 
-void CallbackTrace::trace_event(std::string_view event, std::string_view text, const RunContext& run) noexcept {
+void CallbackTrace::trace_event(std::string_view event, std::string_view text,
+                                const RunContext& run) noexcept {
   if (callback_) callback_(fmt::format("{}: {}", event, text), run);
 }
 

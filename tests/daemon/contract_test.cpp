@@ -31,7 +31,7 @@ class DaemonThread {
     std::string base = std::filesystem::temp_directory_path() / "skep-contract-XXXXXX";
     if (::mkdtemp(base.data()) == nullptr) return fail_errno(base);
     directory_ = base;
-    served_ = TRY(daemon::user_kernel(directory_));
+    served_ = TRY(daemon::user_kernel({})(directory_));
     stop_.reset(::eventfd(0, EFD_CLOEXEC));
     server_ = TRY(daemon::Server::create(
         *served_.kernel, TRY(daemon::listen_at(client::socket_path(directory_))), std::move(served_.hooks)));

@@ -43,7 +43,10 @@ TEST(Embed, RunsOnBothEngines) {
     struct Bss {
       uint64_t packets, bytes;
       uint32_t histogram[4];
-      struct { uint32_t size, kind; uint16_t queue, pad; } last;
+      struct {
+        uint32_t size, kind;
+        uint16_t queue, pad;
+      } last;
       uint32_t flags;
       uint8_t hidden;
     } __attribute__((packed));
@@ -62,7 +65,8 @@ TEST(Embed, RunsOnBothEngines) {
 
 TEST(Embed, TraceGoesToTheCallback) {
   std::vector<std::string> lines;
-  auto kernel = Kernel::create({.no_jit = false, .cpus = 0, .trace = [&](std::string_view s) { lines.emplace_back(s); }});
+  auto kernel = Kernel::create(
+      {.no_jit = false, .cpus = 0, .trace = [&](std::string_view s) { lines.emplace_back(s); }});
   ASSERT_TRUE(kernel) << kernel.error().what;
   auto object = kernel->load_file(SKEP_OBJECTS_DIR "/traced.bpf.o");
   ASSERT_TRUE(object) << object.error().what << object.error().log;
@@ -74,7 +78,9 @@ TEST(Embed, TraceGoesToTheCallback) {
   size_t size = 0;
   uint32_t retval = 0;
   const std::array<unsigned char, 62> data{};
-  ASSERT_EQ(skep_program_test_run(object->program("traced")->get(), data.data(), data.size(), nullptr, &size, &retval), 0)
+  ASSERT_EQ(skep_program_test_run(object->program("traced")->get(), data.data(), data.size(), nullptr, &size,
+                                  &retval),
+            0)
       << skep_error();
   EXPECT_EQ(retval, 2u);
   EXPECT_EQ(lines.back(), "packet of 62 bytes");
