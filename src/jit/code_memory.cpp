@@ -41,7 +41,7 @@ CodeMemory::~CodeMemory() {
 
 Result<CodeMemory> CodeMemory::reserve(std::size_t bytes, const void* near) {
   CodeMemory memory;
-  memory.reserved_ = round_to_pages(bytes);
+  memory.reserved_ = round_to_pages(bytes + before);
   const u64 wanted = reinterpret_cast<u64>(near);
   // Without MAP_FIXED the kernel takes a hint that is free and goes elsewhere otherwise.
   for (u64 distance = u64{64} << 20; distance < (u64{1} << 31) && memory.start_ == nullptr; distance *= 2) {
@@ -65,12 +65,12 @@ Result<CodeMemory> CodeMemory::reserve(std::size_t bytes, const void* near) {
 }
 
 Result<void> CodeMemory::seal(ByteView code) {
-  SKEP_ASSERT(used_ == 0 && code.size() <= reserved_);
-  const std::size_t kept = round_to_pages(code.size());
+  SKEP_ASSERT(used_ == 0 && before + code.size() <= reserved_);
+  const std::size_t kept = round_to_pages(before + code.size());
   if (mprotect(start_, kept, PROT_READ | PROT_WRITE) != 0)
     return fail(errno, fmt::format("machine code memory cannot be written: {}", std::strerror(errno)));
-  std::memcpy(start_, code.data(), code.size());
-  std::memset(start_ + code.size(), 0xcc, kept - code.size());  // int3: nothing runs off the end unnoticed
+  std::memset(start_, 0xcc, kept);  // int3: nothing runs off the end unnoticed
+  std::memcpy(start_ + before, code.data(), code.size());
   if (mprotect(start_, kept, PROT_READ | PROT_EXEC) != 0)
     return fail(errno,
                 fmt::format("machine code memory cannot be made executable: {}", std::strerror(errno)));
