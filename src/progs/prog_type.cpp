@@ -68,7 +68,9 @@ constexpr Field skb_cgroup[] = {
     {68, 4, 1, r_part},
     {76, 4, 1, read_whole, CtxKind::packet},
     {80, 4, 1, read_whole, CtxKind::packet_end},
-    {84, 4, 14, r_part},
+    {84, 4, 2, r_part},       // napi_id, family
+    {92, 4, 10, read_whole},  // addresses
+    {132, 4, 2, r_part},      // ports
     {152, 8, 1, read_whole | write_whole},
     {164, 4, 1, r_part},
     {168, 8, 1, read_whole, CtxKind::sock_common_or_null},

@@ -52,6 +52,7 @@ Status Walk::check_helper_call(const Insn& insn) {
     return e.reject(EINVAL, "helper call might sleep in a non-sleepable prog\n");
   CallMeta meta;
   meta.func_id = func_id;
+  meta.pkt_access = contract->pkt_access;
   for (u32 i = 0; i < 5; ++i) CHECK(check_helper_arg(i, *contract, meta));
   CHECK(record_call_map(meta));
   CHECK(record_tail_call_key(meta));

@@ -98,7 +98,7 @@ void Walk::mov_register(const Insn& insn) {
   }
   if (!src.is_scalar()) {  // a part of a pointer
     mark_unknown(dst);
-    dst.num = mov(insn, Scalar::unknown());
+    if (!is_alu64(insn)) dst.num = Scalar::of_size(4);
     return;
   }
   bool same_value;

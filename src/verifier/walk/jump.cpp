@@ -71,8 +71,8 @@ int Walk::branch_outcome(const RegState& a, const RegState& b, u8 opcode, bool i
 }
 
 Status Walk::check_may_goto(const Insn& insn) {
-  if (insn.code != (op::JMP | op::JCOND) || insn.src != 0 || insn.dst != 0 || insn.imm != 0 || insn.off == 0)
-    return e.reject(EINVAL, "invalid may_goto off {} imm {}\n", insn.off, insn.imm);
+  if (insn.code != (op::JMP | op::JCOND) || insn.src != 0 || insn.dst != 0 || insn.imm != 0)
+    return e.reject(EINVAL, "invalid may_goto imm {}\n", insn.imm);
   State* before = find_prev_entry(e.cur->parent, e.insn_idx);
   State* through = nullptr;
   CHECK(push_path(e.insn_idx + 1, e.insn_idx, through));
@@ -231,7 +231,8 @@ void Walk::mark_null_outcome(State& state, u32 regno, bool is_null) {
 
 // --- linked scalars --------------------------------------------------------------------------------------
 
-/// The registers and spills of id `id`, innermost frame first; those that find no room lose their id.
+/// The live registers and the spills of id `id`, innermost frame first; those that find no room lose their
+/// id.
 void Walk::collect_linked(State& state, u32 id, LinkedRegs& linked) {
   id &= ~id_add_const;
   auto take = [&](RegState& reg, u32 frame, u32 index, bool is_reg) {
@@ -243,7 +244,9 @@ void Walk::collect_linked(State& state, u32 id, LinkedRegs& linked) {
   };
   for (u32 f = state.curframe + 1; f-- > 0;) {
     Frame& frame = *state.frame[f];
-    for (u32 i = 0; i < frame_pointer; ++i) take(frame.regs[i], f, i, true);
+    const u32 live_regs = e.program.notes[frame_insn_idx(state, f)].live_regs_before;
+    for (u32 i = 0; i < frame_pointer; ++i)
+      if ((live_regs >> i & 1) != 0) take(frame.regs[i], f, i, true);
     for (u32 i = 0; i < frame.slot_count; ++i)
       if (frame.slots[i].is_spilled()) take(frame.slots[i].spilled, f, i, false);
   }
