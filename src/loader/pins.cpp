@@ -56,7 +56,8 @@ Result<void> Loading::pin_everything() {
     if (Result<void> done = pins_.pin(program.handle, path); !done) {
       say(Level::warning, fmt::format("prog '{}': failed to pin at '{}': {}", program.def->name, path,
                                       errno_name(done.error().code)));
-      return fail(done.error().code, fmt::format("failed to pin all programs: {}", errno_text(done.error().code)));
+      return fail(done.error().code,
+                  fmt::format("failed to pin all programs: {}", errno_text(done.error().code)));
     }
   }
   for (u32 i = 0; i < maps_.size() && !options_.pin_maps_dir.empty(); ++i) {
@@ -73,7 +74,8 @@ Result<void> Loading::pin_everything() {
     if (!done) {
       say(Level::warning, fmt::format("map '{}': failed to pin at '{}': {}", spec_.maps[i].name, path,
                                       errno_name(done.error().code)));
-      return fail(done.error().code, fmt::format("failed to pin all maps: {}", errno_text(done.error().code)));
+      return fail(done.error().code,
+                  fmt::format("failed to pin all maps: {}", errno_text(done.error().code)));
     }
   }
   return {};

@@ -18,19 +18,10 @@ class Linker {
  public:
   Linker(const Reader& reader, ProgramDef& program) : r_(reader), program_(program) {}
 
-  Result<void> link(u32 main) {
-    append(main);
-    // An explicit stack: a chain of calls may be as long as the object has functions.
-    stack_.push_back({main, 0, 0});
-    while (!stack_.empty()) {
-      Frame& frame = stack_.back();
-      const Reader::Function& function = r_.functions_[frame.function];
-      if (frame.next == function.insns.size()) {
-        stack_.pop_back();
-        continue;
-      }
-      TRY(instruction(frame.function, frame.base, frame.next++));
-    }
+  /// `callback`: a function that no instruction refers to, but that is to be there too.
+  Result<void> link(u32 main, std::optional<u32> callback) {
+    TRY(link_one(main));
+    if (callback && !placed_.contains(*callback)) TRY(link_one(*callback));
     return {};
   }
 
@@ -43,6 +34,21 @@ class Linker {
 
   std::unexpected<Error> wrong(const std::string& what) const {
     return fail(EINVAL, fmt::format("prog '{}': {}", program_.name, what));
+  }
+
+  Result<void> link_one(u32 first) {
+    // An explicit stack: a chain of calls may be as long as the object has functions.
+    stack_.push_back({first, append(first), 0});
+    while (!stack_.empty()) {
+      Frame& frame = stack_.back();
+      const Reader::Function& function = r_.functions_[frame.function];
+      if (frame.next == function.insns.size()) {
+        stack_.pop_back();
+        continue;
+      }
+      TRY(instruction(frame.function, frame.base, frame.next++));
+    }
+    return {};
   }
 
   u32 append(u32 number) {
@@ -145,10 +151,36 @@ class Linker {
 };
 
 Result<void> Reader::link_program(ProgramDef& program, u32 function) {
-  return Linker(*this, program).link(function);
+  std::optional<u32> callback;
+  if (auto named = exception_callbacks_.find(program.name); named != exception_callbacks_.end()) {
+    auto found = global_subprograms_.find(named->second);
+    if (found == global_subprograms_.end())
+      return fail(ENOENT,
+                  fmt::format("prog '{}': cannot find exception callback '{}', a global function of .text",
+                              program.name, named->second));
+    callback = found->second;
+  }
+  return Linker(*this, program).link(function, callback);
+}
+
+/// Programs name theirs by a declaration tag on the function, "exception_callback:NAME".
+void Reader::collect_exception_callbacks() {
+  constexpr std::string_view prefix = "exception_callback:";
+  for (u32 id = 1; spec_.btf && id <= spec_.btf->type_count(); ++id) {
+    const btf::Type& tag = spec_.btf->type(id);
+    if (tag.kind != btf::Kind::decl_tag || tag.component != -1) continue;
+    std::string_view text = spec_.btf->string(tag.name_off);
+    if (!text.starts_with(prefix) || spec_.btf->type(tag.type).kind != btf::Kind::func) continue;
+    exception_callbacks_.emplace(spec_.btf->name(tag.type), text.substr(prefix.size()));
+  }
+  for (u32 i = 0; i < functions_.size() && !exception_callbacks_.empty(); ++i) {
+    const Function& f = functions_[i];
+    if (f.section == text_section_ && f.global && !f.hidden) global_subprograms_.emplace(f.name, i);
+  }
 }
 
 Result<void> Reader::make_programs() {
+  collect_exception_callbacks();
   std::map<u32, u32> program_of;
   for (u32 i = 0; i < functions_.size(); ++i) {
     const Function& function = functions_[i];

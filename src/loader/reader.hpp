@@ -73,6 +73,7 @@ class Reader {
   // programs.cpp
   Result<void> make_programs();
   Result<void> link_program(ProgramDef& program, u32 function);
+  void collect_exception_callbacks();
 
   // relocations.cpp
   Result<void> collect_relocations();
@@ -110,10 +111,12 @@ class Reader {
   std::map<std::string_view, const Symbol*> data_symbols_;  ///< global and weak STT_OBJECT
   std::map<std::string_view, u32> extern_by_name_;          ///< into spec_.externs
   BtfExt ext_;
-  std::vector<std::map<u32, CodeRelo>> relocations_;  ///< by function, then by its instruction
-  u64 instructions_ = 0;                              ///< of all functions
-  u64 linked_instructions_ = 0;                       ///< of all programs with their subprograms
-  static constexpr u64 kMaxInstructions = 16u << 20;  ///< of each; no object comes near
+  std::vector<std::map<u32, CodeRelo>> relocations_;        ///< by function, then by its instruction
+  std::map<std::string, std::string> exception_callbacks_;  ///< names, by program
+  std::map<std::string_view, u32> global_subprograms_;      ///< filled where there are such callbacks
+  u64 instructions_ = 0;                                    ///< of all functions
+  u64 linked_instructions_ = 0;                             ///< of all programs with their subprograms
+  static constexpr u64 kMaxInstructions = 16u << 20;        ///< of each; no object comes near
 
   friend class Linker;
 };

@@ -139,6 +139,12 @@ TEST(ReadObject, LinksSubprogramsBehindEachProgramThatReachesThem) {
   EXPECT_EQ(spec.btf->type(spec.btf->find(btf::Kind::func, "global_sum")).linkage, btf::linkage_global);
 }
 
+TEST(ReadObject, AppendsTheExceptionCallbackThatNoCallReaches) {
+  ObjectSpec spec = object("exceptions.bpf.o");
+  EXPECT_EQ(spec.program("throws")->func_info.count(), 2u);
+  EXPECT_EQ(spec.program("plain")->func_info.count(), 1u);
+}
+
 TEST(ReadObject, DescribesExterns) {
   ObjectSpec spec = object("externs.bpf.o");
   ASSERT_TRUE(spec.kconfig_map.has_value());
