@@ -106,9 +106,12 @@ Result<UniqueFd> connect_or_start(const std::string& directory, const std::vecto
   auto fd = connect_daemon(directory);
   if (fd || command.empty() || (fd.error().code != ENOENT && fd.error().code != ECONNREFUSED)) return fd;
   const auto [status, text] = TRY(run(command, directory));
-  if (status != 0)
-    return fail(ECONNREFUSED,
-                text.empty() ? fmt::format("the daemon does not start (wait status {})", status) : text);
+  if (status != 0) {
+    constexpr std::string_view prefix = "Error: ";  // whoever reports this puts it there again
+    if (text.empty())
+      return fail(ECONNREFUSED, fmt::format("the daemon does not start (wait status {})", status));
+    return fail(ECONNREFUSED, text.starts_with(prefix) ? text.substr(prefix.size()) : text);
+  }
   return connect_daemon(directory);
 }
 
