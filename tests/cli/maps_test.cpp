@@ -125,17 +125,5 @@ TEST_F(Maps, ABatchStopsAtItsFirstFailure) {
             "Error: Can't open file (/nosuch): No such file or directory\n");
 }
 
-TEST_F(Maps, EveryWordAlonePrintsOneLineOrUsage) {
-  for (const char* verb :
-       {"show", "dump", "update", "lookup", "getnext", "delete", "pin", "create", "freeze", "pop"}) {
-    for (const char* rest :
-         {"", " x", " id", " id 5", " name", " pinned", " id 99999999999", " name m key", " \xff\xfe"}) {
-      const Ran ran = run(std::string("bpftool -j map ") + verb + rest);
-      EXPECT_FALSE(nlohmann::json::parse(ran.out, nullptr, false).is_discarded() && ran.out != "\n")
-          << verb << rest << ran.out;
-    }
-  }
-}
-
 }  // namespace
 }  // namespace skep::cli::test
