@@ -27,10 +27,11 @@ Result<void> check_kind(Elf* elf, const std::string& file, bool bpf_only) {
     return fail(EINVAL, fmt::format("elf: '{}' is not a 64-bit ELF object", file));
   if (ident[EI_DATA] != ELFDATA2LSB)
     return fail(EINVAL, fmt::format("elf: endianness mismatch in {}: only little-endian is supported", file));
-  const Elf64_Ehdr* header = elf64_getehdr(elf);
-  if (header == nullptr) return fail(EINVAL, fmt::format("elf: failed to get ELF header from {}", file));
+  const Elf64_Ehdr* raw = elf64_getehdr(elf);
+  if (raw == nullptr) return fail(EINVAL, fmt::format("elf: failed to get ELF header from {}", file));
+  auto header = load<Elf64_Ehdr>(raw);
   // libbpf also takes objects of machine 0, which very old compilers made.
-  if (bpf_only && (header->e_type != ET_REL || (header->e_machine != 0 && header->e_machine != kMachineBpf)))
+  if (bpf_only && (header.e_type != ET_REL || (header.e_machine != 0 && header.e_machine != kMachineBpf)))
     return fail(EINVAL, fmt::format("elf: {} is not a valid eBPF object file", file));
   return {};
 }
@@ -41,28 +42,30 @@ Result<Section> read_section(Elf* elf, ByteView bytes, u32 index, std::size_t na
   section.index = index;
   if (index == 0) return section;
   Elf_Scn* scn = elf_getscn(elf, index);
-  const Elf64_Shdr* header = scn == nullptr ? nullptr : elf64_getshdr(scn);
-  if (header == nullptr)
+  const Elf64_Shdr* raw = scn == nullptr ? nullptr : elf64_getshdr(scn);
+  if (raw == nullptr)
     return fail(EINVAL, fmt::format("elf: failed to get section({}) header from {}", index, file));
-  const char* name = elf_strptr(elf, names, header->sh_name);
+  // A copy: where the file puts its headers at an odd offset, libelf's pointer is not aligned.
+  auto header = load<Elf64_Shdr>(raw);
+  const char* name = elf_strptr(elf, names, header.sh_name);
   if (name == nullptr)
     return fail(EINVAL, fmt::format("elf: failed to get section({}) name from {}", index, file));
   section.name = name;
-  section.type = header->sh_type;
-  section.flags = header->sh_flags;
-  section.link = header->sh_link;
-  section.info = header->sh_info;
-  section.size = header->sh_size;
-  section.entry_size = header->sh_entsize;
-  section.file_offset = header->sh_offset;
+  section.type = header.sh_type;
+  section.flags = header.sh_flags;
+  section.link = header.sh_link;
+  section.info = header.sh_info;
+  section.size = header.sh_size;
+  section.entry_size = header.sh_entsize;
+  section.file_offset = header.sh_offset;
   if (section.type == SHT_NOBITS || section.type == SHT_NULL) return section;
-  Result<ByteView> data = ByteReader(bytes, file).sub(header->sh_offset, header->sh_size);
+  Result<ByteView> data = ByteReader(bytes, file).sub(header.sh_offset, header.sh_size);
   if (!data)
     return fail(
         EINVAL,
         fmt::format(
             "elf: section({}) {} of {}: {} bytes at offset {} run past the end of the file ({} bytes)", index,
-            section.name, file, header->sh_size, header->sh_offset, bytes.size()));
+            section.name, file, header.sh_size, header.sh_offset, bytes.size()));
   section.data = *data;
   return section;
 }
