@@ -16,9 +16,9 @@ template <class D, class C>
 void add_ranges(D d, C s) {
   typename D::Signed smin{};
   typename D::Signed smax{};
-  const bool overflow =
-      __builtin_add_overflow(d.smin, s.smin, &smin) | __builtin_add_overflow(d.smax, s.smax, &smax);
-  if (overflow) {
+  const bool low = __builtin_add_overflow(d.smin, s.smin, &smin);
+  const bool high = __builtin_add_overflow(d.smax, s.smax, &smax);
+  if (low || high) {
     d.forget_signed();
   } else {
     d.smin = smin;
@@ -33,9 +33,9 @@ template <class D, class C>
 void sub_ranges(D d, C s) {
   typename D::Signed smin{};
   typename D::Signed smax{};
-  const bool overflow =
-      __builtin_sub_overflow(d.smin, s.smax, &smin) | __builtin_sub_overflow(d.smax, s.smin, &smax);
-  if (overflow) {
+  const bool low = __builtin_sub_overflow(d.smin, s.smax, &smin);
+  const bool high = __builtin_sub_overflow(d.smax, s.smin, &smax);
+  if (low || high) {
     d.forget_signed();
   } else {
     d.smin = smin;
@@ -50,16 +50,19 @@ template <class D, class C>
 void mul_ranges(D d, C s) {
   typename D::Unsigned umin{};
   typename D::Unsigned umax{};
-  if (__builtin_mul_overflow(d.umax, s.umax, &umax) | __builtin_mul_overflow(d.umin, s.umin, &umin)) {
+  const bool low = __builtin_mul_overflow(d.umin, s.umin, &umin);
+  const bool high = __builtin_mul_overflow(d.umax, s.umax, &umax);
+  if (low || high) {
     d.forget_unsigned();
   } else {
     d.umin = umin;
     d.umax = umax;
   }
   typename D::Signed p[4]{};
-  const bool overflow =
-      __builtin_mul_overflow(d.smin, s.smin, &p[0]) | __builtin_mul_overflow(d.smin, s.smax, &p[1]) |
-      __builtin_mul_overflow(d.smax, s.smin, &p[2]) | __builtin_mul_overflow(d.smax, s.smax, &p[3]);
+  bool overflow = __builtin_mul_overflow(d.smin, s.smin, &p[0]);
+  overflow = __builtin_mul_overflow(d.smin, s.smax, &p[1]) || overflow;
+  overflow = __builtin_mul_overflow(d.smax, s.smin, &p[2]) || overflow;
+  overflow = __builtin_mul_overflow(d.smax, s.smax, &p[3]) || overflow;
   if (overflow) {
     d.forget_signed();
   } else {
