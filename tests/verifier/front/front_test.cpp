@@ -209,7 +209,7 @@ TEST(Front, RefusesWhatOnlyAKernelHas) {
 
 /// A raw BTF with: 1 int, 2 func_proto(void) -> int, 3 static func "main", 4 global func "sub".
 btf::Btf small_btf() {
-  const std::string strings = std::string("\0int\0main\0sub\0  x = 1;\0/src/a.c\0", 35);
+  const std::string strings = std::string("\0int\0main\0sub\0  x = 1;\0/src/a.c\0", 32);
   std::vector<u32> types = {1,  1u << 24,      4, 0x01000020,  // int "int" 32 bits signed
                             0,  13u << 24,     1,              // func_proto -> 1
                             5,  12u << 24,     2,              // func "main" static
