@@ -271,8 +271,8 @@ class Maker {
                   0};
         if (chance(30)) return {op::JMP | op::CALL, 0, 0, 0, chance(50) ? 7 : 8};
         if (chance(30))
-          return {static_cast<u8>(op::ALU | op::END | (chance(50) ? op::X : op::K)), scalar_reg(), 0, 0,
-                  chance(50) ? 16 : 32};
+          return {static_cast<u8>(op::ALU | op::END | (chance(50) ? op::X : op::K)),
+                  static_cast<u8>(scalar_reg() & 15), 0, 0, chance(50) ? 16 : 32};
         return {op::ALU64 | op::MOV | op::X, static_cast<u8>(scalar_reg() & 15),
                 static_cast<u8>(scalar_reg() & 15), static_cast<s16>(8 << below(3)), 0};
       }
