@@ -25,9 +25,10 @@ std::vector<std::string> drain(int fd) {
   return lines;
 }
 
+/// All lines until none has come for a while: on a busy machine the ring's thread may get its turn late.
 std::vector<std::string> everything(TraceRing& ring, int fd) {
   std::vector<std::string> all;
-  for (int quiet = 0; quiet < 3;) {
+  for (int quiet = 0; quiet < 300;) {
     ring.flush();
     auto more = drain(fd);
     quiet = more.empty() ? quiet + 1 : 0;
