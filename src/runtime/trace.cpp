@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 namespace skep::runtime {
 
 namespace {
@@ -161,10 +163,16 @@ bool TraceRing::write_line(std::string_view line) noexcept {
   }
 }
 
+/// Empties the FIFO; what was in it counts as lost, and so does what a notice in it had said was lost.
 void TraceRing::drop_fifo() noexcept {
-  std::array<char, 4096> line;  // NOLINT: filled by read
+  std::array<char, 4097> line;  // NOLINT: filled by read
   const int fd = read_end_ ? read_end_.get() : fifo_.get();
-  while (::read(fd, line.data(), line.size()) > 0) ++lost_;
+  for (ssize_t got = 0; (got = ::read(fd, line.data(), line.size() - 1)) > 0;) {
+    line[static_cast<std::size_t>(got)] = '\0';
+    unsigned long noticed = 0;
+    const bool notice = std::sscanf(line.data(), "CPU:%*u [LOST %lu EVENTS]", &noticed) == 1;
+    lost_ += notice ? noticed : 1;
+  }
 }
 
 /// Copies the line of ticket `tail` out of the ring. Gone: overwritten. Unfinished: its writer is still at
