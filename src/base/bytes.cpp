@@ -8,8 +8,8 @@ namespace skep {
 
 Result<ByteView> ByteReader::sub(u64 offset, u64 size) const {
   if (offset > bytes_.size() || size > bytes_.size() - offset)
-    return fail(EINVAL, fmt::format("{}: {} bytes at offset {} run past its end ({} bytes)", name_, size, offset,
-                                    bytes_.size()));
+    return fail(EINVAL, fmt::format("{}: {} bytes at offset {} run past its end ({} bytes)", name_, size,
+                                    offset, bytes_.size()));
   return bytes_.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(size));
 }
 

@@ -22,7 +22,8 @@ Result<UniqueFd> UniqueFd::duplicate() const {
   return UniqueFd(fd);
 }
 
-Result<Mapping> Mapping::map(std::size_t size, int prot, int flags, int fd, s64 offset, std::string_view what) {
+Result<Mapping> Mapping::map(std::size_t size, int prot, int flags, int fd, s64 offset,
+                             std::string_view what) {
   void* address = ::mmap(nullptr, size, prot, flags, fd, offset);
   if (address == MAP_FAILED) return fail_errno(what);
   return Mapping(address, size);

@@ -48,7 +48,8 @@ class Mapping {
   }
   ~Mapping() { reset(); }
   /// mmap(2); the error names `what`.
-  static Result<Mapping> map(std::size_t size, int prot, int flags, int fd, s64 offset, std::string_view what);
+  static Result<Mapping> map(std::size_t size, int prot, int flags, int fd, s64 offset,
+                             std::string_view what);
 
   [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(address_); }
   [[nodiscard]] std::size_t size() const { return size_; }

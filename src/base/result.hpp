@@ -65,12 +65,12 @@ auto unwrap(R&& r) {
 #define TRY(...) SKEP_TRY_NAMED(SKEP_TRY_CAT(try_r_, __COUNTER__), __VA_ARGS__)
 #define SKEP_TRY_CAT(a, b) SKEP_TRY_CAT2(a, b)
 #define SKEP_TRY_CAT2(a, b) a##b
-#define SKEP_TRY_NAMED(name, ...)                                                     \
-  __extension__({                                                                     \
-    auto&& name = (__VA_ARGS__);                                                      \
-    if (!name.has_value()) [[unlikely]]                                               \
-      return std::unexpected(std::move(name).error());                                \
-    ::skep::detail::unwrap(std::move(name));                                          \
+#define SKEP_TRY_NAMED(name, ...)                      \
+  __extension__({                                      \
+    auto&& name = (__VA_ARGS__);                       \
+    if (!name.has_value()) [[unlikely]]                \
+      return std::unexpected(std::move(name).error()); \
+    ::skep::detail::unwrap(std::move(name));           \
   })
 
 /// Our own bugs only: never reachable from input. On in every build.

@@ -156,12 +156,34 @@ Outcome<void> link_detach(Cli& cli, Args args) {
   return {};
 }
 
+Outcome<void> link_add(Cli& cli, Args args) {
+  TRY(args.require(1));
+  const std::string name = TRY(args.take());
+  TRY(args.finished());
+  const auto ifindex = TRY(cli.kernel())->tap_add(name);
+  if (!ifindex) return refuse(fmt::format("can't add {}: {}", name, ifindex.error().what));
+  cli.nothing_to_show();
+  return {};
+}
+
+Outcome<void> link_delete(Cli& cli, Args args) {
+  TRY(args.require(1));
+  const std::string name = TRY(args.take());
+  TRY(args.finished());
+  const auto deleted = TRY(cli.kernel())->tap_delete(name);
+  if (!deleted) return refuse(fmt::format("can't delete {}: {}", name, deleted.error().what));
+  cli.nothing_to_show();
+  return {};
+}
+
 constexpr std::array kVerbs{
     Verb{"show", link_show, "{ show | list }   [LINK]"},
     Verb{"list", link_show, ""},
     Verb{"help", nullptr, "help"},
     Verb{"pin", link_pin, "pin        LINK  FILE"},
     Verb{"detach", link_detach, "detach     LINK"},
+    Verb{"add", link_add, "add        NAME    (a TAP interface of skep's own)", true},
+    Verb{"delete", link_delete, "delete     NAME", true},
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Verb {
   /// What stands after "PROGRAM NOUN " in the usage; several lines if it has several forms, a line that
   /// starts with a blank continues the one before. Empty: shown in another row ("{ show | list }").
   std::string_view synopsis;
+  bool ours = false;  ///< not one of bpftool's: not in the usage that bpftool prints
 };
 
 struct Noun {

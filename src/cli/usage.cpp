@@ -32,7 +32,8 @@ std::string usage_of(std::string_view program, const Noun& noun) {
     append_forms(text, noun.forms, lead, first);
   }
   for (const Verb& verb : noun.verbs)
-    if (verb.name != "help") append_forms(text, verb.synopsis, lead, first);
+    if (verb.name != "help" && !(verb.ours && program == "bpftool"))
+      append_forms(text, verb.synopsis, lead, first);
   // The help row stands last, wherever it is in the matching order.
   for (const Verb& verb : noun.verbs)
     if (verb.name == "help") append_forms(text, verb.synopsis, lead, first);

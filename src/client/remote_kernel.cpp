@@ -177,6 +177,24 @@ Result<std::vector<XdpAttachment>> RemoteKernel::xdp_query() {
   return result;
 }
 
+Result<u32> RemoteKernel::tap(wire::Own command, const std::string& name) {
+  wire::Tap a{};
+  if (name.empty() || name.size() >= sizeof a.name)
+    return fail(EINVAL, fmt::format("'{}' is not the name of an interface", name));
+  name.copy(a.name, sizeof a.name - 1);
+  BpfCall call(static_cast<u32>(command), a);
+  call.acts_on_interfaces();
+  TRY(round_trip(call));
+  return a.ifindex;
+}
+
+Result<u32> RemoteKernel::tap_add(const std::string& name) { return tap(wire::Own::tap_add, name); }
+
+Result<void> RemoteKernel::tap_delete(const std::string& name) {
+  TRY(tap(wire::Own::tap_delete, name));
+  return {};
+}
+
 Result<std::vector<TcAttachment>> RemoteKernel::tc_query() {
   const auto reply = TRY(ask(wire::Own::tc_query, true));
   std::vector<TcAttachment> result;

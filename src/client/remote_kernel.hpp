@@ -28,6 +28,8 @@ class RemoteKernel final : public AttrKernel {
   Result<void> xdp_attach(const XdpAttach& attach) override;
   Result<std::vector<XdpAttachment>> xdp_query() override;
   Result<std::vector<TcAttachment>> tc_query() override;
+  Result<u32> tap_add(const std::string& name) override;
+  Result<void> tap_delete(const std::string& name) override;
   Result<UniqueFd> trace_pipe() override;
   Result<void> set_stats_enabled(bool on) override;
   Result<SymbolTable> symbols() override;
@@ -47,6 +49,7 @@ class RemoteKernel final : public AttrKernel {
  private:
   RemoteKernel() = default;
   Result<wire::Reply> round_trip(const BpfCall& call);
+  Result<u32> tap(wire::Own command, const std::string& name);
   Result<wire::FdInfo> about(int fd);
   /// A command without an attr.
   Result<wire::Reply> ask(wire::Own command, bool on_interfaces = false);

@@ -38,10 +38,16 @@ enum class Own : u32 {
   fd_info,              ///< FdInfo
   status,               ///< blob: text
   stop,                 ///< the daemon ends; the connection closes when it has
+  tap_add,              ///< Tap; ifindex comes back
+  tap_delete,           ///< Tap
 };
 
 struct XdpAttach {
   u32 ifindex, prog_fd, flags, expected_fd;
+};
+struct Tap {
+  u32 ifindex;
+  char name[16];  ///< NUL-terminated
 };
 struct XdpRecord {
   u32 ifindex, mode, prog_id, drv_prog_id, skb_prog_id, hw_prog_id;

@@ -71,6 +71,15 @@ Result<void> query_tc(Kernel& kernel, Caller& caller, std::vector<std::byte>& bl
   return {};
 }
 
+Result<void> change_tap(Kernel& kernel, Caller& caller, wire::Tap& a, bool add) {
+  if (std::memchr(a.name, 0, sizeof a.name) == nullptr) return fail(EINVAL, "the name is not terminated");
+  return caller.in_network_namespace([&]() -> Result<void> {
+    if (!add) return kernel.tap_delete(a.name);
+    a.ifindex = TRY(kernel.tap_add(a.name));
+    return {};
+  });
+}
+
 Result<void> give_symbols(Kernel& kernel, std::vector<std::byte>& blob) {
   const SymbolTable table = TRY(kernel.symbols());
   append(blob, table.call_base);
@@ -137,6 +146,10 @@ Result<void> serve_own(Kernel& kernel, Caller& caller, wire::Own command, MutByt
       });
     case wire::Own::map_memory:
       return with_attr<wire::MapMemory>(attr, [&](auto& a) { return give_memory(kernel, caller, a); });
+    case wire::Own::tap_add:
+    case wire::Own::tap_delete:
+      return with_attr<wire::Tap>(
+          attr, [&](auto& a) { return change_tap(kernel, caller, a, command == wire::Own::tap_add); });
     case wire::Own::fd_info:
       return with_attr<wire::FdInfo>(attr, [&](auto& a) { return tell_fd(kernel, caller, a); });
     default:

@@ -1,8 +1,17 @@
 #include "kernel/kernel.hpp"
 
+#include <cerrno>
+
 namespace skep {
 
 Kernel::~Kernel() = default;
+
+Result<u32> Kernel::tap_add(const std::string& name) {
+  return fail(EOPNOTSUPP, name + ": this kernel makes no interfaces of its own; see ip-tuntap(8)");
+}
+Result<void> Kernel::tap_delete(const std::string& name) {
+  return fail(EOPNOTSUPP, name + ": this kernel makes no interfaces of its own; see ip-tuntap(8)");
+}
 
 Handle& Handle::operator=(Handle&& other) noexcept {
   if (this != &other) {
@@ -22,10 +31,14 @@ void Handle::reset() {
 
 std::string_view object_kind_name(ObjectKind kind) {
   switch (kind) {
-    case ObjectKind::prog: return "prog";
-    case ObjectKind::map: return "map";
-    case ObjectKind::btf: return "btf";
-    case ObjectKind::link: return "link";
+    case ObjectKind::prog:
+      return "prog";
+    case ObjectKind::map:
+      return "map";
+    case ObjectKind::btf:
+      return "btf";
+    case ObjectKind::link:
+      return "link";
   }
   return {};
 }

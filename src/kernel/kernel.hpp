@@ -126,18 +126,18 @@ struct ProgramInfo {
   u32 id = 0;
   u64 tag = 0;  ///< eight bytes, first byte of the tag in the most significant place
   std::string name;
-  std::vector<isa::Insn> xlated;     ///< map references as src=1/2 with the map id, calls as the kernel shows
-  u32 xlated_len = 0;                ///< bytes
-  std::vector<std::byte> jited;      ///< machine code; empty if none
-  u32 jited_len = 0;                 ///< bytes
-  u64 load_time_ns = 0;              ///< CLOCK_BOOTTIME
+  std::vector<isa::Insn> xlated;  ///< map references as src=1/2 with the map id, calls as the kernel shows
+  u32 xlated_len = 0;             ///< bytes
+  std::vector<std::byte> jited;   ///< machine code; empty if none
+  u32 jited_len = 0;              ///< bytes
+  u64 load_time_ns = 0;           ///< CLOCK_BOOTTIME
   u32 created_by_uid = 0;
   std::vector<u32> map_ids;
   u32 ifindex = 0;
   bool gpl_compatible = false;
   u64 netns_dev = 0;
   u64 netns_ino = 0;
-  std::vector<u64> jited_ksyms;      ///< address of each subprogram
+  std::vector<u64> jited_ksyms;  ///< address of each subprogram
   std::vector<u32> jited_func_lens;
   u32 btf_id = 0;
   InfoRecords func_info;
@@ -150,7 +150,7 @@ struct ProgramInfo {
   u32 verified_insns = 0;
   u32 attach_btf_obj_id = 0;
   u32 attach_btf_id = 0;
-  u32 bytes_memlock = 0;             ///< of /proc/self/fdinfo, which bpftool prints; 0 if not known
+  u32 bytes_memlock = 0;  ///< of /proc/self/fdinfo, which bpftool prints; 0 if not known
   bool orphaned = false;
 };
 
@@ -191,10 +191,10 @@ struct LinkInfo {
   LinkType type{};
   u32 id = 0;
   u32 prog_id = 0;
-  u32 ifindex = 0;          ///< xdp, tcx, netkit
+  u32 ifindex = 0;           ///< xdp, tcx, netkit
   AttachType attach_type{};  ///< tcx, cgroup, tracing
   u64 cgroup_id = 0;
-  std::string tp_name;       ///< raw_tracepoint
+  std::string tp_name;  ///< raw_tracepoint
   u32 netns_ino = 0;
   u64 cookie = 0;
 };
@@ -261,10 +261,10 @@ struct ProgQueryResult {
 
 /// The shareable memory of an mmapable map.
 struct MapMemory {
-  UniqueFd fd;        ///< to be mmapped MAP_SHARED; read-only once the map is frozen
+  UniqueFd fd;  ///< to be mmapped MAP_SHARED; read-only once the map is frozen
   u64 offset = 0;
   u64 size = 0;
-  u32 stride = 0;     ///< bytes from one element to the next
+  u32 stride = 0;  ///< bytes from one element to the next
 };
 
 /// A symbol that `call` instructions and map pointers of xlated code refer to (/proc/kallsyms).
@@ -273,13 +273,13 @@ struct Symbol {
   std::string name;
 };
 struct SymbolTable {
-  u64 call_base = 0;  ///< __bpf_call_base: a call's target is call_base + imm
+  u64 call_base = 0;            ///< __bpf_call_base: a call's target is call_base + imm
   std::vector<Symbol> symbols;  ///< sorted by address
 };
 
 struct BatchResult {
-  u32 count = 0;       ///< elements done
-  bool end = false;    ///< ENOENT: the map is exhausted
+  u32 count = 0;     ///< elements done
+  bool end = false;  ///< ENOENT: the map is exhausted
 };
 
 class Kernel {
@@ -307,12 +307,14 @@ class Kernel {
   virtual Result<BatchResult> map_lookup_batch(int map, ByteView in_batch, MutBytes out_batch, MutBytes keys,
                                                MutBytes values, u32 max_count, u64 elem_flags,
                                                bool and_delete) = 0;
-  virtual Result<u32> map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags) = 0;
+  virtual Result<u32> map_update_batch(int map, ByteView keys, ByteView values, u32 count,
+                                       u64 elem_flags) = 0;
   virtual Result<u32> map_delete_batch(int map, ByteView keys, u32 count) = 0;
   virtual Result<MapMemory> map_memory(int map) = 0;
 
   // Programs.
-  virtual Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want = {}, Log* log = nullptr) = 0;
+  virtual Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want = {},
+                                   Log* log = nullptr) = 0;
   virtual Result<TestRunResult> prog_test_run(int prog, const TestRunSpec& spec) = 0;
   virtual Result<void> prog_bind_map(int prog, int map) = 0;
   virtual Result<Handle> btf_load(ByteView btf, const LogRequest& want = {}, Log* log = nullptr) = 0;
@@ -346,6 +348,12 @@ class Kernel {
   virtual Result<std::vector<XdpAttachment>> xdp_query() = 0;
   virtual Result<std::vector<TcAttachment>> tc_query() = 0;
   virtual Result<ProgQueryResult> prog_query(const ProgQuery& query) = 0;
+  /// A TAP interface of this kernel's own, in the caller's network namespace, which it keeps until
+  /// tap_delete() or its end: what the host sends into it is what an XDP program attached to it receives.
+  /// Returns its index. EOPNOTSUPP: this kernel makes none (LinuxKernel: `ip tuntap` does).
+  virtual Result<u32> tap_add(const std::string& name);
+  /// ENODEV: there is no such TAP of this kernel's own.
+  virtual Result<void> tap_delete(const std::string& name);
 
   // Tracing and statistics.
   /// Opens trace_pipe for reading: blocking reads of whole lines.

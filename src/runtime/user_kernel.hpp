@@ -78,6 +78,8 @@ class UserKernel final : public Kernel {
   Result<std::vector<XdpAttachment>> xdp_query() override;
   Result<std::vector<TcAttachment>> tc_query() override { return std::vector<TcAttachment>{}; }
   Result<ProgQueryResult> prog_query(const ProgQuery& query) override;
+  Result<u32> tap_add(const std::string& name) override;
+  Result<void> tap_delete(const std::string& name) override;
 
   Result<UniqueFd> trace_pipe() override { return trace_->open_reader(); }
   Result<void> set_stats_enabled(bool on) override;

@@ -95,6 +95,16 @@ Result<std::vector<XdpAttachment>> UserKernel::xdp_query() {
   return xdp_.query();
 }
 
+Result<u32> UserKernel::tap_add(const std::string& name) {
+  const Lock lock(mutex_);
+  return xdp_.add_tap(name);
+}
+
+Result<void> UserKernel::tap_delete(const std::string& name) {
+  const Lock lock(mutex_);
+  return xdp_.delete_tap(name);
+}
+
 Result<hooks::XdpStats> UserKernel::xdp_stats(u32 ifindex) {
   const Lock lock(mutex_);
   return xdp_.stats(ifindex);

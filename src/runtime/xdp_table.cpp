@@ -106,8 +106,27 @@ Result<void> XdpTable::install(Place place, XdpMode mode, const std::shared_ptr<
   slot.mode = mode;
   slot.program = program;
   slot.link = link;
-  slot.hook = TRY(hooks::XdpAttachment::open(place.ifindex, config_of_(*program)));
+  const auto tap = taps_.find(place);
+  slot.hook = tap == taps_.end()
+                  ? TRY(hooks::XdpAttachment::open(place.ifindex, config_of_(*program)))
+                  : TRY(hooks::XdpAttachment::open(TRY(tap->second.open_port()), config_of_(*program)));
   slots_.emplace(place, std::move(slot));
+  return {};
+}
+
+Result<u32> XdpTable::add_tap(const std::string& name) {
+  sweep();
+  auto tap = TRY(net::TapDevice::create(name));
+  const u32 ifindex = tap.ifindex();
+  taps_.insert_or_assign(here(ifindex), std::move(tap));
+  return ifindex;
+}
+
+Result<void> XdpTable::delete_tap(const std::string& name) {
+  const auto tap = taps_.find(here(::if_nametoindex(name.c_str())));
+  if (tap == taps_.end()) return fail(ENODEV, fmt::format("{}: skep made no interface of this name", name));
+  remove(tap->first);
+  taps_.erase(tap);
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "hooks/xdp_attachment.hpp"
+#include "net/tap_port.hpp"
 #include "runtime/objects.hpp"
 
 namespace skep::runtime {
@@ -31,6 +32,11 @@ class XdpTable final : public LinkOwner {
   /// Gives every program's worker its Entry anew: statistics were switched on or off.
   void refresh();
   void detach_all();
+  /// A TAP interface in the calling thread's network namespace, kept here; programs attached to it see what
+  /// the host sends into it.
+  Result<u32> add_tap(const std::string& name);
+  /// Detaches its program, and the interface is gone. ENODEV: none of ours has this name here.
+  Result<void> delete_tap(const std::string& name);
   /// Forgets interfaces that were deleted underneath.
   void sweep();
 
@@ -55,6 +61,7 @@ class XdpTable final : public LinkOwner {
   void remove(Place place);
 
   std::function<hooks::XdpConfig(const Program&)> config_of_;
+  std::map<Place, net::TapDevice> taps_;  ///< outlive the hooks on them
   std::map<Place, Slot> slots_;
 };
 
