@@ -62,6 +62,10 @@ function(skep_room name)
   add_dependencies(skep_${name} layers_${name})
 endfunction()
 
+# Linked last, so that it has the last word: tests may narrow numbers.
+add_library(skep_test_options INTERFACE)
+target_compile_options(skep_test_options INTERFACE -Wno-sign-conversion -Wno-conversion)
+
 # skep_room_tests(<name> [LIBS target...]): test_<name> from this folder's *_test.cpp
 function(skep_room_tests name)
   cmake_parse_arguments(T "" "" "LIBS" ${ARGN})
@@ -70,11 +74,11 @@ function(skep_room_tests name)
     return()
   endif()
   add_executable(test_${name} ${sources})
-  target_link_libraries(test_${name} PRIVATE skep_${name} ${T_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_link_libraries(test_${name} PRIVATE skep_${name} ${T_LIBS} GTest::gtest GTest::gmock GTest::gtest_main
+    skep_test_options)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(test_${name} PRIVATE
     SKEP_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden" SKEP_TEST_DIR="${PROJECT_SOURCE_DIR}/tests"
     SKEP_BUILD_DIR="${CMAKE_BINARY_DIR}")
-  target_compile_options(test_${name} PRIVATE -Wno-sign-conversion -Wno-conversion)
   gtest_discover_tests(test_${name} TEST_PREFIX ${name}/ DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 endfunction()
