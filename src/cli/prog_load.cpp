@@ -162,10 +162,7 @@ Outcome<void> load_object(Cli& cli, Args args, bool all) {
 
   LibbpfMessages messages(cli);
   const auto spec = loader::open_object(request.object, &messages);
-  if (!spec) {
-    messages.message(loader::Level::warning, spec.error().what);
-    return refuse("failed to open object file");
-  }
+  if (!spec) return refuse("failed to open object file");  // the messages say why
   TRY(resolve_reuse(*spec, request));
   std::optional<btf::Btf> core_btf;
   if (!request.kernel_btf.empty()) {

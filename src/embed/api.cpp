@@ -59,18 +59,17 @@ int status(const Result<T>& result) {
   return result ? 0 : failed(result.error());
 }
 
-skep_object* load(skep_kernel* kernel, Result<skep::loader::ObjectSpec> spec,
-                  const skep::embed::Messages& read) {
+skep_object* load(skep_kernel* kernel, Result<skep::loader::ObjectSpec> spec) {
   last = {};
   if (!spec) {
-    failed(spec.error().what.empty() ? Error{spec.error().code, read.last_warning()} : spec.error());
+    failed(spec.error());
     return nullptr;
   }
   skep::embed::Messages messages;
   auto object = kernel->session->load(std::move(*spec), &messages);
   if (!object) {
     Error error = object.error();
-    if (!messages.last_warning().empty()) error.what = messages.last_warning();
+    if (!messages.warning().empty()) error.what = messages.warning();
     failed(error);
     last.log = messages.verifier_log();
     return nullptr;
@@ -132,15 +131,12 @@ skep_kernel* skep_kernel_new(const struct skep_options* options) {
 void skep_kernel_free(skep_kernel* kernel) { delete kernel; }
 
 skep_object* skep_object_load(skep_kernel* kernel, const void* elf, size_t size, const char* name) {
-  skep::embed::Messages messages;
   const ByteView bytes(static_cast<const std::byte*>(elf), size);
-  return load(kernel, skep::loader::read_object(bytes, name == nullptr ? "object" : name, &messages),
-              messages);
+  return load(kernel, skep::loader::read_object(bytes, name == nullptr ? "object" : name));
 }
 
 skep_object* skep_object_load_file(skep_kernel* kernel, const char* path) {
-  skep::embed::Messages messages;
-  return load(kernel, skep::loader::open_object(path, &messages), messages);
+  return load(kernel, skep::loader::open_object(path));
 }
 
 void skep_object_free(skep_object* object) { delete object; }

@@ -33,10 +33,7 @@ const std::string& Capture::program_name() const { return impl_->program_name; }
 
 Result<std::unique_ptr<Capture>> Capture::open(const CaptureRequest& request, Messages& messages) {
   auto impl = std::make_unique<Impl>();
-  auto spec = loader::open_object(request.object, &messages);
-  if (!spec)
-    return fail(spec.error().code,
-                messages.last_warning().empty() ? spec.error().what : messages.last_warning());
+  auto spec = TRY(loader::open_object(request.object));
   impl->port = TRY(net::PcapPort::open(request.in, request.out, request.ifindex));
 
   Session::Options options;
@@ -46,10 +43,9 @@ Result<std::unique_ptr<Capture>> Capture::open(const CaptureRequest& request, Me
     trace->emplace_back(xdp == nullptr ? nullptr : xdp->data_hard_start, text);
   };
   impl->session = TRY(Session::create(std::move(options)));
-  auto object = impl->session->load(std::move(*spec), &messages);
+  auto object = impl->session->load(std::move(spec), &messages);
   if (!object)
-    return fail(object.error().code,
-                messages.last_warning().empty() ? object.error().what : messages.last_warning());
+    return fail(object.error().code, messages.warning().empty() ? object.error().what : messages.warning());
   impl->object = std::move(*object);
 
   const loader::LoadedProgram* program = nullptr;

@@ -18,8 +18,8 @@ void Messages::message(loader::Level level, const std::string& text) {
   if (level != loader::Level::warning) return;
   if (text.find("-- BEGIN PROG LOAD LOG --") != std::string::npos) {
     verifier_log_ = text;
-  } else {
-    last_warning_ = text;
+  } else if (warning_.empty()) {
+    warning_ = text;
   }
 }
 

@@ -25,15 +25,16 @@ class CallbackTrace final : public TraceSink {
   Callback callback_;
 };
 
-/// Keeps the loader's messages: the last warning and the verifier's log.
+/// Keeps the loader's messages: the first warning, which says what went wrong (later ones only what that
+/// stopped), and the verifier's log.
 class Messages final : public loader::Diagnostics {
  public:
   void message(loader::Level level, const std::string& text) override;
-  [[nodiscard]] const std::string& last_warning() const { return last_warning_; }
+  [[nodiscard]] const std::string& warning() const { return warning_; }
   [[nodiscard]] const std::string& verifier_log() const { return verifier_log_; }
 
  private:
-  std::string last_warning_;
+  std::string warning_;
   std::string verifier_log_;
 };
 

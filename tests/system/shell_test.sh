@@ -23,7 +23,7 @@ bpftool map list
 bpftool map dump name hello.bss
 bpftool net detach xdp dev eth0
 rm /sys/fs/bpf/hello
-bpftool prog show name hello || echo "none, exit status $?"
+bpftool prog show name hello || echo "none, exit status \$?"
 echo the end
 B
 run 0 skep shell bash book.sh
