@@ -20,10 +20,10 @@ contains "counted" "XDP_PASS: 11" "$out"
 contains "the maps" "map counts:" "$out"
 contains "the maps' values" '"value": 11' "$out"
 run 0 skep run "$objects/verdicts.bpf.o" --port pcap:in.pcap,out.pcap --program rewrite
-equal "out.pcap holds all" 11 "$(tcpdump -n -r out.pcap 2>/dev/null | wc -l)"
-equal "rewritten" 5 "$(tcpdump -n -r out.pcap 'udp port 7778' 2>/dev/null | wc -l)"
+equal "out.pcap holds all" 11 "$(tcpdump -Z root -n -r out.pcap 2>/dev/null | wc -l)"
+equal "rewritten" 5 "$(tcpdump -Z root -n -r out.pcap 'udp port 7778' 2>/dev/null | wc -l)"
 run 0 skep run "$objects/verdicts.bpf.o" --port pcap:in.pcap,drop.pcap --program drop
-equal "dropped" 0 "$(tcpdump -n -r drop.pcap 2>/dev/null | wc -l)"
+equal "dropped" 0 "$(tcpdump -Z root -n -r drop.pcap 2>/dev/null | wc -l)"
 run 0 skep run "$objects/traced.bpf.o" --port pcap:in.pcap --json
 python3 - "$out" <<'P' || bad "not the JSON that was expected: $out"
 import json, sys

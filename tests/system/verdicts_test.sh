@@ -34,7 +34,7 @@ contains "PASS of a changed packet" changed "$(cat "$work/udp" 2>/dev/null)"
 index=$(ip -o link show eth1 | cut -d: -f1)
 run 0 skep map update name target key 0 0 0 0 value "$index" 0 0 0
 run 0 skep net attach xdp name redirect dev eth0 overwrite
-on "$third" timeout 5 tcpdump -n -l -c 2 -i eth0 icmp >"$work/seen" 2>/dev/null &
+on "$third" timeout 5 tcpdump -Z root -n -l -c 2 -i eth0 icmp >"$work/seen" 2>/dev/null &
 capture=$!
 sleep 0.7
 answers "$peer" 10.9.0.1 3 >/dev/null
