@@ -141,8 +141,10 @@ Result<Handle> Loading::create_on_kernel(const MapDef& def, MapSpec spec) {
     drop_btf();
     made = kernel_.map_create(spec);
   }
+  // Our own kernel's sentence says what an errno cannot ("map type lpm_trie is not supported by skep").
   if (!made && !made.error().what.empty())
-    say(Level::debug, fmt::format("map '{}': {}", def.name, made.error().what));
+    say(kernel_.kernel_name() == "linux" ? Level::debug : Level::warning,
+        fmt::format("map '{}': {}", def.name, made.error().what));
   return made;
 }
 

@@ -124,7 +124,7 @@ Result<References> resolve(const ProgramSpec& spec, const LoadEnvironment& envir
   return refs;
 }
 
-verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, bool gpl) {
+verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, bool gpl, u32 cpus) {
   verifier::Input input;
   input.type = spec.type;
   input.expected_attach_type = spec.expected_attach_type;
@@ -138,6 +138,8 @@ verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, 
   input.line_info = refs.line_info;
   input.helper = helpers::lookup;
   input.helper_name = helpers::name;
+  input.helper_allowed = helpers::allowed;
+  input.cpu_count = cpus;
   return input;
 }
 
@@ -145,20 +147,6 @@ void give_log(Log* log, const verifier::LogOutput& output) {
   if (log == nullptr) return;
   log->text = output.text;
   log->true_size = output.true_size;
-}
-
-/// The refusal in words; where it may be skep that falls short of the kernel, it says so.
-std::string refusal(const ProgramSpec& spec, const verifier::Rejection& rejection) {
-  std::string text = rejection.message;
-  for (const isa::Insn& insn : spec.insns) {
-    const bool helper_call = insn.code == (isa::op::JMP | isa::op::CALL) && insn.src == 0;
-    const auto id = static_cast<u32>(insn.imm);
-    if (!helper_call || !helpers::allowed(spec.type, id)) continue;
-    if (helpers::lookup(spec.type, spec.expected_attach_type, id) == nullptr)
-      return text + fmt::format(" (skep does not have {} for {} programs)", helpers::name(id),
-                                prog_type_name(spec.type));
-  }
-  return text;
 }
 
 u64 boot_time_ns() {
@@ -261,11 +249,11 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->gpl_compatible = gpl_compatible(license.substr(0, license.find('\0')));
   program->tag = program_tag(spec.insns, environment.tag_hash);
 
-  const auto verified =
-      verifier::verify(verifier_input(spec, refs, program->gpl_compatible), {want.level, want.size});
+  const auto verified = verifier::verify(
+      verifier_input(spec, refs, program->gpl_compatible, environment.cpus), {want.level, want.size});
   if (!verified) {
     give_log(log, verified.error().log);
-    return fail(verified.error().code, refusal(spec, verified.error()));
+    return fail(verified.error().code, verified.error().message);
   }
   give_log(log, verified->log());
   if (verified->log().overflow) return fail(ENOSPC, "the log is longer than its buffer");

@@ -16,6 +16,7 @@ struct LoadEnvironment {
   TagHash tag_hash = TagHash::sha256;
   u32 uid = 0;
   bool no_jit = false;  ///< interpret
+  u32 cpus = 1;         ///< possible CPUs: what bpf_get_smp_processor_id() stays below
 };
 
 /// Checks the attributes, verifies, rewrites, prepares to run. Changes nothing but `log` (which is filled

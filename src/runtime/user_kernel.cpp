@@ -74,6 +74,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   environment.tag_hash = tag_hash_;
   environment.uid = uid_;
   environment.no_jit = no_jit_;
+  environment.cpus = percpu_->cpus();
   auto loaded = TRY(load_program(spec, want, log, environment));
   const Lock lock(mutex_);
   loaded->id = programs_.add(loaded);

@@ -110,8 +110,9 @@ TEST(LoadPipeline, SaysWhenAHelperIsMissingFromSkepAndNotFromTheKernel) {
   spec.insns = insns_of("8500000050000000b7000000020000009500000000000000");  // bpf_get_current_cgroup_id()
   const auto refused = (*kernel)->prog_load(spec);
   ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().code, EINVAL);
-  EXPECT_NE(refused.error().what.find("skep does not have bpf_get_current_cgroup_id"), std::string::npos)
+  EXPECT_EQ(refused.error().code, EOPNOTSUPP);
+  EXPECT_NE(refused.error().what.find("skep does not have helper bpf_get_current_cgroup_id"),
+            std::string::npos)
       << refused.error().what;
 }
 

@@ -30,7 +30,7 @@ bool never_null(const RegState& reg) {
   }
 }
 
-constexpr s32 at_packet_end = -1, beyond_packet_end = -2;
+constexpr s32 beyond_packet_end = -2;
 
 int packet_outcome(const RegState& dst, const RegState& src, u8 opcode) {
   const RegState* packet = &dst;
