@@ -3,8 +3,6 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include "measure.hpp"
-
 namespace skep::bench {
 
 Result<std::unique_ptr<TestPacket>> TestPacket::create(u32 size) {
@@ -51,18 +49,17 @@ Result<NativeProgram> NativeProgram::open(const std::string& path) {
 
 Result<KernelCode> KernelCode::take(const ProgramInfo& info) {
   if (info.jited.empty()) return fail(ENOENT, "the kernel shows no machine code");
+  for (const isa::Insn& insn : info.xlated)
+    if (insn.code == (isa::op::JMP | isa::op::CALL)) return fail(ENOTSUP, "the code calls into the kernel");
   std::vector<std::byte> code = info.jited;
   auto* b = reinterpret_cast<unsigned char*>(code.data());
   const auto size = static_cast<s64>(code.size());
-  // A `jmp rel32` or `call rel32` that leaves the image: at the end of a function it is the return thunk.
-  for (s64 i = 0; i + 5 <= size; ++i) {
-    if (b[i] != 0xe9 && b[i] != 0xe8) continue;
+  // `leave` and a `jmp rel32` that leaves the image: the return thunk.
+  for (s64 i = 1; i + 5 <= size; ++i) {
+    if (b[i - 1] != 0xc9 || b[i] != 0xe9) continue;
     const s64 target = i + 5 + load<s32>(b + i + 1);
     if (target >= 0 && target < size) continue;
-    if (target > -(s64{1} << 24) && target < (s64{1} << 24)) continue;  // an operand that looks like a jump
-    if (b[i] == 0xe8 || i == 0 || (b[i - 1] != 0xc9 && b[i - 1] != 0xc3))
-      return fail(ENOTSUP, "the code calls into the kernel");
-    b[i] = 0xc3;  // after leave: ret
+    b[i] = 0xc3;
     for (s64 k = 1; k < 5; ++k) b[i + k] = 0x90;
   }
   KernelCode k;
@@ -72,21 +69,6 @@ Result<KernelCode> KernelCode::take(const ProgramInfo& info) {
   if (mprotect(k.code_.data(), k.code_.size(), PROT_READ | PROT_EXEC) != 0) return fail_errno("mprotect");
   k.entry_ = reinterpret_cast<u64 (*)(void*)>(k.code_.data());
   return k;
-}
-
-double kernel_slope_ns(Kernel& kernel, int prog, ByteView packet, u32 repeat) {
-  const auto timed = [&](u32 n) {
-    TestRunSpec spec;
-    spec.data_in.assign(packet.begin(), packet.end());
-    spec.repeat = n;
-    const double start = now_ns();
-    const auto ran = kernel.prog_test_run(prog, spec);
-    if (!ran) fmt::print(stderr, "bench: test_run: {}\n", ran.error().what);
-    return now_ns() - start;
-  };
-  const u32 few = std::max(1u, repeat / 10);
-  const double short_run = timed(few), long_run = timed(few + repeat);
-  return (long_run - short_run) / repeat;
 }
 
 }  // namespace skep::bench

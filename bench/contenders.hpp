@@ -1,5 +1,5 @@
-// Who runs in the engine bench: the same C program as native code, as the kernel's machine code (inside the
-// kernel, and the same bytes mapped into this process), and as skep's engines.
+// Who runs in the engine bench: the same C program as native code, as the kernel's machine code mapped
+// into this process, and as skep's engines.
 #pragma once
 #include <sys/mman.h>
 
@@ -59,8 +59,5 @@ class KernelCode {
   Mapping code_;
   u64 (*entry_)(void*) = nullptr;
 };
-
-/// ns a run inside the kernel: the slope of BPF_PROG_TEST_RUN over two repeat counts, timed from outside.
-double kernel_slope_ns(Kernel& kernel, int prog, ByteView packet, u32 repeat);
 
 }  // namespace skep::bench

@@ -22,8 +22,6 @@ inline double now_ns() {
 struct Contender {
   std::string name;
   std::function<u64(u32 n)> run;
-  /// Where a run cannot be timed by itself (a system call around it): ns a run, measured by the contender.
-  std::function<double()> time;
   u64 result = 0;              ///< of one run on a fresh packet: all contenders must agree
   std::vector<double> rounds;  ///< ns a run
 };
@@ -64,14 +62,10 @@ inline u32 calibrate(const Contender& c, double target_ns) {
 
 inline void measure(std::vector<Contender>& contenders, u32 rounds, double target_ns = 2e6) {
   std::vector<u32> counts;
-  for (const Contender& c : contenders) counts.push_back(c.time ? 0 : calibrate(c, target_ns));
+  for (const Contender& c : contenders) counts.push_back(calibrate(c, target_ns));
   for (u32 round = 0; round < rounds; ++round) {
     for (std::size_t i = 0; i < contenders.size(); ++i) {
       Contender& c = contenders[i];
-      if (c.time) {
-        c.rounds.push_back(c.time());
-        continue;
-      }
       const double start = now_ns();
       volatile u64 sink = c.run(counts[i]);
       (void)sink;
