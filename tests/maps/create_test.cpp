@@ -46,9 +46,12 @@ class CreateMatrix : public MapTest, public ::testing::WithParamInterface<Base> 
 
 TEST_P(CreateMatrix, EqualsTheKernels) {
   const auto matrix = golden_json("map_create_matrix.json").at(std::string(map_type_name(GetParam().type)));
-  check(matrix.at("key_size"), [](MapSpec& s, const std::string& to) { s.key_size = static_cast<u32>(std::stoul(to)); });
-  check(matrix.at("value_size"), [](MapSpec& s, const std::string& to) { s.value_size = static_cast<u32>(std::stoul(to)); });
-  check(matrix.at("max_entries"), [](MapSpec& s, const std::string& to) { s.max_entries = static_cast<u32>(std::stoul(to)); });
+  check(matrix.at("key_size"),
+        [](MapSpec& s, const std::string& to) { s.key_size = static_cast<u32>(std::stoul(to)); });
+  check(matrix.at("value_size"),
+        [](MapSpec& s, const std::string& to) { s.value_size = static_cast<u32>(std::stoul(to)); });
+  check(matrix.at("max_entries"),
+        [](MapSpec& s, const std::string& to) { s.max_entries = static_cast<u32>(std::stoul(to)); });
   check(matrix.at("flags"), [](MapSpec& s, const std::string& to) {
     const bool whole = to.starts_with('f');
     const u32 flags = static_cast<u32>(std::stoul(to.substr(whole ? 1 : 0), nullptr, 16));
