@@ -75,6 +75,7 @@ Outcome<void> net_attach(Cli& cli, Args args) {
   } else if (!args.empty()) {
     return refuse(fmt::format("expected 'overwrite', got: '{}'?", args.peek()), kInvalid);
   }
+  TRY(args.finished());
   if (word.tcx) return not_supported(fmt::format("net attach {}", word.name));
   const u32 flags = word.xdp_flags | (overwrite ? 0 : uapi::XDP_FLAGS_UPDATE_IF_NOEXIST);
   const auto attached =
@@ -88,6 +89,7 @@ Outcome<void> net_detach(Cli& cli, Args args) {
   TRY(args.require(3, kInvalid));
   const AttachWord& word = *TRY(take_attach_word(args));
   const u32 ifindex = TRY(take_device(args, kInvalid));
+  TRY(args.finished());
   if (word.tcx) return not_supported(fmt::format("net detach {}", word.name));
   const u32 flags = word.xdp_flags | uapi::XDP_FLAGS_UPDATE_IF_NOEXIST;
   const auto detached = TRY(cli.kernel())->xdp_attach({.ifindex = ifindex, .flags = flags});

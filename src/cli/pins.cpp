@@ -102,6 +102,7 @@ Outcome<PinPath> make_pin_directory(Cli& cli, const std::string& path) {
   if (!pin.inside && !mounts_where_asked(cli, pin)) return outside(cli, path);
   if (!there && mkdir(pin.real.c_str(), 0700) != 0)
     return refuse(fmt::format("failed to create dir '{}': {}", path, errno_text(errno)));
+  pin.made = !there;
   return pin;
 }
 

@@ -13,6 +13,7 @@ struct PinPath {
   std::string path;        ///< as the Kernel takes it: absolute, under /sys/fs/bpf
   std::string real;        ///< the file that stands for it
   bool inside = false;     ///< it is in a BPF file system
+  bool made = false;       ///< make_pin_directory() made it: whoever fails later removes it
   bool mountable = false;  ///< if not, pinning can mount one there (the machine's own kernel)
 };
 

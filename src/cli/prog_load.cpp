@@ -1,6 +1,7 @@
 // `prog load` and `prog loadall`: an object file to the kernel, its programs (and maps) pinned. All or
 // nothing: where any step fails, nothing stays loaded or pinned.
 #include <net/if.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -152,6 +153,20 @@ Outcome<void> attach_or_pin(Cli& cli,
   return {};
 }
 
+/// A directory made for pins: without any in it at the end, because the load failed, it goes again.
+class MadeDirectory {
+ public:
+  explicit MadeDirectory(const PinPath& pin) : path_(pin.made ? pin.real : "") {}
+  ~MadeDirectory() {
+    if (!path_.empty()) (void)rmdir(path_.c_str());  // refuses one that is not empty
+  }
+  MadeDirectory(const MadeDirectory&) = delete;
+  MadeDirectory& operator=(const MadeDirectory&) = delete;
+
+ private:
+  std::string path_;
+};
+
 Outcome<void> load_object(Cli& cli, Args args, bool all) {
   TRY(args.require(2));
   LoadRequest request;
@@ -173,18 +188,20 @@ Outcome<void> load_object(Cli& cli, Args args, bool all) {
     core_btf = std::move(*read);
   }
   const PinPath pin = all ? TRY(make_pin_directory(cli, request.pin)) : TRY(check_new_pin(cli, request.pin));
+  const MadeDirectory programs_directory(pin);
   loader::LoadOptions& options = request.options;
   options.diagnostics = &messages;
   options.log_level = cli.options().debug ? 1 + 2 + 4 : 0;
   options.core_btf = core_btf ? &*core_btf : nullptr;
   if (!request.autoattach) (all ? options.pin_programs_dir : options.pin_first_program) = pin.path;
-  if (!request.pin_maps.empty()) options.pin_maps_dir = TRY(make_pin_directory(cli, request.pin_maps)).path;
+  PinPath maps_pin;
+  if (!request.pin_maps.empty()) maps_pin = TRY(make_pin_directory(cli, request.pin_maps));
+  const MadeDirectory maps_directory(maps_pin);
+  options.pin_maps_dir = maps_pin.path;
 
   const auto loaded = loader::load(*spec, *TRY(cli.kernel()), options);
   if (!loaded) {
-    std::string what = loaded.error().what;
-    // bpftool leaves out why; a full disk should be told from a missing permission.
-    if (what.starts_with("failed to pin")) what += fmt::format(": {}", errno_text(loaded.error().code));
+    const std::string& what = loaded.error().what;
     return refuse(what.empty() ? "failed to load object file" : what);
   }
   if (request.autoattach) {

@@ -52,7 +52,8 @@ void ObjectTable::drop_closed() {
   for (;;) {
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) {
-      const auto gone = entries_.extract(events[static_cast<std::size_t>(i)].data.u64);
+      const u64 cookie = events[static_cast<std::size_t>(i)].data.u64;  // epoll_event is packed
+      const auto gone = entries_.extract(cookie);
     }
     if (count < static_cast<int>(events.size())) return;
   }

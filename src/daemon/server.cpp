@@ -62,6 +62,7 @@ Result<void> Server::watch(int fd, u32 events) {
 void Server::catch_up() {
   objects_->drop_closed();
   if (hooks_.before_request) hooks_.before_request();
+  listen_again(true);
 }
 
 Result<void> Server::run(int stop_fd) {
@@ -89,7 +90,11 @@ Result<void> Server::run(int stop_fd) {
 void Server::accept_all() {
   for (;;) {
     UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd) return;  // no more, or no descriptors left: the client waits
+    if (!fd) {
+      // Without a descriptor left the client waits, and we do not look until one is closed.
+      if (errno == EMFILE || errno == ENFILE) listen_again(false);
+      return;
+    }
     ucred peer{};
     socklen_t size = sizeof peer;
     // The socket's mode lets only its owner in; root is let in by no mode, and is not the owner either.
@@ -99,6 +104,14 @@ void Server::accept_all() {
     if (!watch(number, EPOLLIN)) continue;
     connections_.insert_or_assign(number, Connection{std::move(fd), peer.pid, {}});
   }
+}
+
+void Server::listen_again(bool on) {
+  if (listening_ == on) return;
+  epoll_event event{};
+  event.events = on ? u32{EPOLLIN} : 0u;
+  event.data.fd = listener_.get();
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &event) == 0) listening_ = on;
 }
 
 void Server::close(int fd) {

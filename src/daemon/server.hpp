@@ -50,11 +50,14 @@ class Server {
   void close(int fd);
   bool flush(Connection& connection);
   void catch_up();
+  /// Whether clients are let in; off while there is no descriptor for one.
+  void listen_again(bool on);
   client::wire::Reply answer(const client::wire::Request& request, const Connection& connection);
   [[nodiscard]] std::string status() const;
 
   Kernel& kernel_;
   UniqueFd listener_;
+  bool listening_ = true;  ///< false while there is no descriptor for another client
   ServerHooks hooks_;
   UniqueFd epoll_;
   std::unique_ptr<ObjectTable> objects_;

@@ -53,6 +53,8 @@ Patch hash_lookup(const maps::MapFacts& map, std::initializer_list<isa::Insn> th
 }
 
 Patch inline_lookup(const maps::MapFacts& map) {
+  // The comparison's immediate is sign-extended: an index would never reach a larger bound.
+  if (map.max_entries > static_cast<u32>(INT32_MAX)) return {};
   switch (map.type) {
     case MapType::array:
       if ((map.flags & uapi::F_INNER_MAP) != 0) return {};

@@ -82,7 +82,9 @@ Result<void> ArrayMap::on_freeze() {
   // From here on nobody can make a writable mapping; ours, and those made before, stay (the kernel would
   // have answered EBUSY to the freeze if a client had one: a memfd does not tell ours from theirs).
   if (memfd_ && ::fcntl(memfd_.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) return fail_errno("freeze");
-  if ((facts_.flags & uapi::F_RDONLY_PROG) != 0) facts_.rodata = {values(), facts_.max_entries * stride_};
+  // Only of one element does the verifier know which one a program reads (array_map_direct_value_addr()).
+  if ((facts_.flags & uapi::F_RDONLY_PROG) != 0 && facts_.max_entries == 1)
+    facts_.rodata = {values(), stride_};
   return {};
 }
 

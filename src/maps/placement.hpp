@@ -12,7 +12,10 @@ template <class T, class... Args>
 std::shared_ptr<T> place(Mapping memory, u64 offset, Args&&... args) {
   auto owner = std::make_shared<Mapping>(std::move(memory));
   T* object = new (owner->data() + offset) T(std::forward<Args>(args)...);
-  return std::shared_ptr<T>(object, [owner](T* gone) { gone->~T(); });
+  return std::shared_ptr<T>(object, [owner](T* gone) mutable {
+    gone->~T();
+    owner.reset();  // now, and not when the last weak reference goes
+  });
 }
 
 }  // namespace skep::maps

@@ -110,6 +110,11 @@ class TapPort final : public Port {
 
 }  // namespace
 
+bool TapDevice::gone() const {
+  ifreq request{};
+  return ::ioctl(fd_.get(), TUNGETIFF, &request) != 0;
+}
+
 Result<TapDevice> TapDevice::create(std::string name) {
   if (name.empty() || name.find_first_of("/%: \t\n") != std::string::npos)
     return fail(EINVAL, fmt::format("\"{}\" is no interface name", name));

@@ -16,6 +16,8 @@ class TapDevice {
 
   [[nodiscard]] u32 ifindex() const { return ifindex_; }
   [[nodiscard]] const std::string& name() const { return name_; }
+  /// Somebody deleted the interface.
+  [[nodiscard]] bool gone() const;
 
   /// A port behind the interface; one at a time. Frames that the host sent while there was none are gone.
   [[nodiscard]] Result<std::unique_ptr<Port>> open_port() const;

@@ -16,6 +16,7 @@ template <class T>
 class IdTable {
  public:
   u32 add(const std::shared_ptr<T>& object) {
+    std::erase_if(objects_, [](const auto& entry) { return entry.second.expired(); });  // their memory, too
     objects_.emplace(next_, object);
     return next_++;
   }

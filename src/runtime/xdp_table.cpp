@@ -211,6 +211,11 @@ void XdpTable::sweep() {
   for (const auto& [place, slot] : slots_)
     if (slot.hook->gone()) gone.push_back(place);
   for (const Place place : gone) remove(place);
+  std::erase_if(taps_, [this](const auto& entry) {
+    if (!entry.second.gone()) return false;
+    remove(entry.first);  // the hook on it first
+    return true;
+  });
 }
 
 }  // namespace skep::runtime

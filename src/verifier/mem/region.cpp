@@ -90,8 +90,11 @@ Status Walk::check_map_value_access(u32 regno, s32 off, u32 size, Access access,
   const maps::MapFacts& map = *reg.map;
   const u64 at = static_cast<u64>(s64{off}) + reg.num.var_off.value;
   // A frozen map that programs cannot write never changes: what it holds is known.
-  if (reg.num.is_const() && map.frozen && (map.flags & uapi::F_RDONLY_PROG) != 0 &&
-      map.type == MapType::array && at + size <= map.rodata.size()) {
+  const bool constant = reg.num.is_const() && map.frozen && (map.flags & uapi::F_RDONLY_PROG) != 0 &&
+                        map.type == MapType::array;
+  // Which element it is, is not known: bpf_map_direct_read() fails, and says nothing.
+  if (constant && map.max_entries != 1) return e.reject(kENOTSUPP, "");
+  if (constant && at + size <= map.rodata.size()) {
     u64 known = 0;
     std::memcpy(&known, map.rodata.data() + at, size);
     if (sign_extend && size < 8) {
