@@ -15,11 +15,11 @@ template <class A, class F>
 Result<void> with_attr(MutBytes bytes, F&& body) {
   A a{};
   const std::size_t known = std::min(bytes.size(), sizeof a);
-  std::memcpy(&a, bytes.data(), known);
+  if (known != 0) std::memcpy(&a, bytes.data(), known);
   if (std::ranges::any_of(bytes.subspan(known), [](std::byte b) { return b != std::byte{0}; }))
     return fail(E2BIG, "the attr has fields that this command does not know");
   Result<void> result = body(a);
-  std::memcpy(bytes.data(), &a, known);
+  if (known != 0) std::memcpy(bytes.data(), &a, known);
   return result;
 }
 
