@@ -46,7 +46,7 @@ Result<void> own_namespaces() {
   return {};
 }
 
-Result<void> bind(const std::string& from, const std::string& to) {
+Result<void> bind_mount(const std::string& from, const std::string& to) {
   if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) < 0)
     return fail_errno(fmt::format("binding {} to {}", from, to));
   return {};
@@ -121,7 +121,7 @@ Result<void> be_bpftool(const ShellPlan& plan) {
     if (::symlink(plan.program.c_str(), link.c_str()) < 0) return fail_errno(link);
   }
   for (const char* path : {"/usr/sbin/bpftool", "/usr/local/sbin/bpftool", "/usr/bin/bpftool"})
-    if (exists(path) && !same_file(path, plan.program)) TRY(bind(plan.program, path));
+    if (exists(path) && !same_file(path, plan.program)) TRY(bind_mount(plan.program, path));
   const char* path = ::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
   const std::string rest =
       path == nullptr ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" : path;
@@ -135,10 +135,10 @@ Result<void> be_bpftool(const ShellPlan& plan) {
 Result<void> enter_shell_namespace(const ShellPlan& plan) {
   TRY(own_namespaces());
   TRY(provide_directory("/sys/fs/bpf"));
-  TRY(bind(plan.pins, "/sys/fs/bpf"));
+  TRY(bind_mount(plan.pins, "/sys/fs/bpf"));
   for (const std::string path : {"/sys/kernel/debug/tracing/trace_pipe", "/sys/kernel/tracing/trace_pipe"}) {
     TRY(provide_file(path));
-    TRY(bind(plan.trace_pipe, path));
+    TRY(bind_mount(plan.trace_pipe, path));
   }
   return be_bpftool(plan);
 }
