@@ -151,6 +151,18 @@ void append_unknown(std::string& out, const Insn& insn) {
   }
 }
 
+/// The instruction set has atomic operations on words and double words only; the printer takes the size from
+/// the opcode for others too. The word form's text, or "".
+std::string_view narrow_atomic_text(const Insn& insn) {
+  constexpr u8 size_bits = 0x18;
+  const u8 size = insn.code & size_bits;
+  if ((insn.code & ~size_bits) != (op::STX | op::ATOMIC) || (size != op::H && size != op::B)) return {};
+  Insn word = insn;
+  word.code = op::STX | op::ATOMIC | op::W;
+  const Form form = closest(word);
+  return form != Form::invalid && info(form).family == Family::atomic ? info(form).text : std::string_view{};
+}
+
 }  // namespace
 
 void disassemble(std::string& out, std::span<const Insn> at, const Symbols& symbols) {
@@ -160,9 +172,14 @@ void disassemble(std::string& out, std::span<const Insn> at, const Symbols& symb
     return;
   }
   const Form form = printed_form(at[0]);
-  if (form == Form::invalid) return append_unknown(out, at[0]);
+  std::string narrow;
+  if (form == Form::invalid) {
+    narrow = narrow_atomic_text(at[0]);
+    if (narrow.empty()) return append_unknown(out, at[0]);
+    narrow.replace(narrow.find("u32"), 3, (at[0].code & op::H) == op::H ? "u16" : "u8");
+  }
   fmt::format_to(std::back_inserter(out), "({:02x}) ", at[0].code);
-  const std::string_view text = info(form).text;
+  const std::string_view text = form == Form::invalid ? std::string_view(narrow) : info(form).text;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '{') {
       out += text[i];

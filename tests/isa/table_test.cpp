@@ -83,6 +83,15 @@ TEST(Disassembler, PrintsRefusedInstructionsAsTheKernelDoes) {
   EXPECT_EQ(text({.code = 0x3f, .dst = 1, .src = 2, .off = 1, .imm = 4}), "(3f) r1 s/= r2");
   EXPECT_EQ(text({.code = 0xd4, .dst = 1, .imm = 8}), "(d4) r1 = le8 r1");
   EXPECT_EQ(text({.code = 0xdb, .dst = 1, .src = 2, .imm = 0x20}), "BUG_db");
+  // Atomics on bytes and half words: refused for their size, and printed (asked of Linux 6.18).
+  EXPECT_EQ(text({.code = 0xcb, .dst = 10, .src = 1, .off = -8}), "(cb) lock *(u16 *)(r10 -8) += r1");
+  EXPECT_EQ(text({.code = 0xd3, .dst = 10, .src = 1, .off = -8, .imm = 0xa0}),
+            "(d3) lock *(u8 *)(r10 -8) ^= r1");
+  EXPECT_EQ(text({.code = 0xcb, .dst = 10, .src = 1, .off = -8, .imm = 0x41}),
+            "(cb) r1 = atomic_fetch_or((u16 *)(r10 -8), r1)");
+  EXPECT_EQ(text({.code = 0xd3, .dst = 10, .src = 1, .off = -8, .imm = 0xf1}),
+            "(d3) r0 = atomic_cmpxchg((u8 *)(r10 -8), r0, r1)");
+  EXPECT_EQ(text({.code = 0xcb, .dst = 10, .src = 1, .off = -8, .imm = 7}), "BUG_cb");
   EXPECT_EQ(text({.code = 0x95, .dst = 1}), "(95) exit");
   EXPECT_EQ(text({.code = 0xe5, .src = 1, .off = 3}), "(e5) if r0 (null) 0x0 goto pc+3");
 }
