@@ -95,12 +95,7 @@ void print_json(JsonWriter& json, const LinkView& view) {
   }
   if (has_attach_type(info.type))
     json.field("attach_type", std::string_view(attach_type_word(info.attach_type)));
-  if (view.show_pins) {
-    json.name("pinned");
-    json.begin_array();
-    for (const std::string& pin : view.pins) json.string(pin);
-    json.end_array();
-  }
+  if (view.show_pins) write_pins(json, view.pins);
   json.end_object();
 }
 

@@ -1,6 +1,7 @@
 // `map show`: what the kernel knows of maps.
 #include "cli/map_view.hpp"
 #include "cli/prog_view.hpp"
+#include "cli/show_list.hpp"
 
 namespace skep::cli {
 
@@ -36,12 +37,7 @@ void print_json(JsonWriter& json, const MapView& view) {
   }
   json.field("frozen", u32{info.frozen ? 1u : 0u});
   if (info.btf_id != 0) json.field("btf_id", info.btf_id);
-  if (view.show_pins) {
-    json.name("pinned");
-    json.begin_array();
-    for (const std::string& pin : view.pins) json.string(pin);
-    json.end_array();
-  }
+  if (view.show_pins) write_pins(json, view.pins);
   json.end_object();
 }
 
@@ -73,28 +69,12 @@ void print_map_header(JsonWriter& json, const MapInfo& info) {
 }
 
 Outcome<void> map_show(Cli& cli, Args args) {
-  std::vector<MapRef> maps;
-  const bool whole_list = args.left() != 2;
-  if (whole_list) {
-    TRY(args.finished());
-  } else {
-    maps = TRY(take_maps(cli, args));
-  }
-  Kernel& kernel = *TRY(cli.kernel());
-  PinTable pins;
-  if (cli.options().bpffs) pins = TRY(pinned_objects(cli, ObjectKind::map));
-  if (whole_list) {
-    TRY(each_object(kernel, ObjectKind::map, "map", [&](u32, Handle handle) -> Outcome<void> {
-      MapInfo info = TRY(info_of_map(kernel, handle));
-      maps.push_back({std::move(handle), std::move(info)});
-      return {};
-    }));
-  }
-  const bool as_list = cli.json_output() && (whole_list || maps.size() > 1);
+  auto list = TRY(gather_shown<MapRef>(cli, args, ObjectKind::map, "map", take_maps, info_of_map));
+  const bool as_list = cli.json_output() && list.as_list;
   if (as_list) cli.json().begin_array();
-  for (MapRef& map : maps) {
+  for (MapRef& map : list.objects) {
     const u32 id = map.info.id;
-    const MapView view{std::move(map.info), !pins.empty(), pins_of(pins, id)};
+    const MapView view{std::move(map.info), !list.pins.empty(), pins_of(list.pins, id)};
     if (cli.json_output()) {
       print_json(cli.json(), view);
     } else {

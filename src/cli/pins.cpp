@@ -147,4 +147,11 @@ std::vector<std::string> pins_of(const PinTable& table, u32 id) {
   return paths;
 }
 
+void write_pins(JsonWriter& json, const std::vector<std::string>& pins) {
+  json.name("pinned");
+  json.begin_array();
+  for (const std::string& pin : pins) json.string(pin);
+  json.end_array();
+}
+
 }  // namespace skep::cli

@@ -34,5 +34,7 @@ Outcome<void> pin_object(Cli& cli, const Handle& object, const std::string& path
 using PinTable = std::multimap<u32, std::string>;
 Outcome<PinTable> pinned_objects(Cli& cli, ObjectKind kind);
 std::vector<std::string> pins_of(const PinTable& table, u32 id);
+/// The "pinned" field of an object's JSON.
+void write_pins(JsonWriter& json, const std::vector<std::string>& pins);
 
 }  // namespace skep::cli

@@ -7,6 +7,7 @@
 
 #include "btf/print.hpp"
 #include "cli/prog_view.hpp"
+#include "cli/show_list.hpp"
 
 namespace skep::cli {
 
@@ -114,12 +115,7 @@ void print_json(JsonWriter& json, const ProgramView& view) {
     json.end_array();
   }
   if (info.btf_id != 0) json.field("btf_id", info.btf_id);
-  if (view.show_pins) {
-    json.name("pinned");
-    json.begin_array();
-    for (const std::string& pin : view.pins) json.string(pin);
-    json.end_array();
-  }
+  if (view.show_pins) write_pins(json, view.pins);
   if (!view.metadata.empty()) {
     json.name("metadata");
     json.begin_object();
@@ -220,29 +216,13 @@ Outcome<ProgramView> view_program(Kernel& kernel, ProgramInfo info, const PinTab
 }
 
 Outcome<void> prog_show(Cli& cli, Args args) {
-  std::vector<ProgramRef> subset;
-  const bool whole_list = args.left() != 2;
-  if (whole_list) {
-    TRY(args.finished());
-  } else {
-    subset = TRY(take_programs(cli, args));
-  }
+  auto list =
+      TRY(gather_shown<ProgramRef>(cli, args, ObjectKind::prog, "program", take_programs, info_of_program));
   Kernel& kernel = *TRY(cli.kernel());
-  PinTable table;
-  if (cli.options().bpffs) table = TRY(pinned_objects(cli, ObjectKind::prog));
-  const PinTable* pins = cli.options().bpffs ? &table : nullptr;
-
-  if (whole_list) {
-    TRY(each_object(kernel, ObjectKind::prog, "program", [&](u32, Handle handle) -> Outcome<void> {
-      ProgramInfo info = TRY(info_of_program(kernel, handle));
-      subset.push_back({std::move(handle), std::move(info)});
-      return {};
-    }));
-  }
-  const bool as_list = cli.json_output() && (whole_list || subset.size() > 1);
+  const bool as_list = cli.json_output() && list.as_list;
   if (as_list) cli.json().begin_array();
-  for (ProgramRef& program : subset)
-    print_view(cli, TRY(view_program(kernel, std::move(program.info), pins)));
+  for (ProgramRef& program : list.objects)
+    print_view(cli, TRY(view_program(kernel, std::move(program.info), &list.pins)));
   if (as_list) cli.json().end_array();
   return {};
 }
