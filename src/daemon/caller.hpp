@@ -45,6 +45,8 @@ class Caller {
   virtual void hand_out(UniqueFd fd) = 0;
   /// Runs `body` on a thread within the caller's network namespace, and waits for it.
   virtual Result<void> in_network_namespace(const std::function<Result<void>()>& body) = 0;
+  /// Whether nobody waits for the answer any more: long work ends with EINTR. Any thread.
+  virtual bool interrupted() = 0;
   /// comm and pid.
   virtual std::pair<std::string, int> task() = 0;
 };

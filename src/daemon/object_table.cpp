@@ -36,6 +36,7 @@ Result<UniqueFd> ObjectTable::hand_out(Handle handle) {
   epoll_event event{};  // no events: a hang-up is always told
   event.data.u64 = cookie;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, ours.get(), &event) < 0) return fail_errno("epoll");
+  const std::lock_guard lock(mutex_);
   entries_.insert_or_assign(cookie, Entry{std::move(handle), std::move(ours), {}});
   return theirs;
 }
@@ -43,8 +44,25 @@ Result<UniqueFd> ObjectTable::hand_out(Handle handle) {
 ObjectTable::Entry* ObjectTable::find(int fd) {
   const auto cookie = cookie_of(fd);
   if (!cookie) return nullptr;
+  const std::lock_guard lock(mutex_);
   const auto found = entries_.find(*cookie);
   return found == entries_.end() ? nullptr : &found->second;
+}
+
+std::unordered_map<u64, ObjectTable::Entry>::node_type ObjectTable::extract(u64 cookie) {
+  const std::lock_guard lock(mutex_);
+  return entries_.extract(cookie);
+}
+
+std::size_t ObjectTable::size() const {
+  const std::lock_guard lock(mutex_);
+  return entries_.size();
+}
+
+void ObjectTable::clear() {
+  std::unordered_map<u64, Entry> all;
+  const std::lock_guard lock(mutex_);
+  all.swap(entries_);
 }
 
 void ObjectTable::drop_closed() {
@@ -53,7 +71,7 @@ void ObjectTable::drop_closed() {
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) {
       const u64 cookie = events[static_cast<std::size_t>(i)].data.u64;  // epoll_event is packed
-      const auto gone = entries_.extract(cookie);
+      const auto gone = extract(cookie);  // goes with no lock held: the last reference detaches, say
     }
     if (count < static_cast<int>(events.size())) return;
   }

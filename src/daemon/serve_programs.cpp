@@ -125,6 +125,7 @@ Result<void> test_run(Kernel& kernel, Caller& caller, attr::TestRun& a) {
   spec.flags = a.flags;
   spec.cpu = a.cpu;
   spec.batch_size = a.batch_size;
+  spec.interrupted = [&caller] { return caller.interrupted(); };
   const auto [comm, pid] = caller.task();
   const runtime::TraceRing::ActAs client(comm, pid);
   const auto result = TRY(kernel.prog_test_run(prog, spec));

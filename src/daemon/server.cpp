@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +17,11 @@
 namespace skep::daemon {
 
 namespace wire = client::wire;
+
+namespace {
+/// For what is too short to be worth it.
+const std::atomic<bool> uninterrupted{false};
+}  // namespace
 
 Result<UniqueFd> listen_at(const std::string& path) {
   sockaddr_un address{};
@@ -45,7 +51,10 @@ Result<std::unique_ptr<Server>> Server::create(Kernel& kernel, UniqueFd listener
   if (!server->epoll_) return fail_errno("epoll");
   server->objects_ = TRY(ObjectTable::create());
   TRY(server->watch(server->listener_.get(), EPOLLIN));
+  server->long_done_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!server->long_done_) return fail_errno("eventfd");
   TRY(server->watch(server->objects_->wake_fd(), EPOLLIN));
+  TRY(server->watch(server->long_done_.get(), EPOLLIN));
   if (server->hooks_.wake_fd >= 0) TRY(server->watch(server->hooks_.wake_fd, EPOLLIN));
   return server;
 }
@@ -80,10 +89,13 @@ Result<void> Server::run(int stop_fd) {
         accept_all();
       else if (fd == objects_->wake_fd() || fd == hooks_.wake_fd)
         catch_up();
+      else if (fd == long_done_.get())
+        finish_all_done();
       else if (const auto found = connections_.find(fd); found != connections_.end())
         handle(found->second, event.events);
     }
   }
+  interrupt_all();
   return {};
 }
 
@@ -102,7 +114,7 @@ void Server::accept_all() {
       continue;
     const int number = fd.get();
     if (!watch(number, EPOLLIN)) continue;
-    connections_.insert_or_assign(number, Connection{std::move(fd), peer.pid, {}});
+    connections_.insert_or_assign(number, Connection{std::move(fd), peer.pid, {}, {}});
   }
 }
 
@@ -124,15 +136,27 @@ bool Server::flush(Connection& connection) {
   if (!connection.pending) return true;
   const auto sent = wire::send(connection.fd.get(), *connection.pending, {}, MSG_DONTWAIT);
   if (!sent && sent.error().code != EAGAIN) return false;
+  if (sent) connection.pending.reset();
+  return listen_to(connection, sent ? EPOLLIN : EPOLLOUT).has_value();
+}
+
+/// Which events of a connection the loop is told; hang-ups always.
+Result<void> Server::listen_to(const Connection& connection, u32 events) {
   epoll_event event{};
   event.data.fd = connection.fd.get();
-  event.events = sent ? EPOLLIN : EPOLLOUT;
-  if (sent) connection.pending.reset();
-  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, connection.fd.get(), &event) == 0;
+  event.events = events;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, connection.fd.get(), &event) < 0) return fail_errno("epoll");
+  return {};
 }
 
 void Server::handle(Connection& connection, u32 events) {
   const int fd = connection.fd.get();
+  if (connection.running) {
+    if ((events & (EPOLLHUP | EPOLLERR)) == 0) return;
+    connection.running->interrupted = true;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);  // once is enough
+    return;
+  }
   if (connection.pending) {
     if ((events & (EPOLLHUP | EPOLLERR)) != 0 || !flush(connection)) close(fd);
     return;
@@ -140,7 +164,7 @@ void Server::handle(Connection& connection, u32 events) {
   auto message = wire::receive(fd, MSG_DONTWAIT);
   if (!message && message.error().code == EAGAIN) return;
   if (!message || message->bytes.empty()) return close(fd);
-  const auto request = wire::decode_request(std::move(*message));
+  auto request = wire::decode_request(std::move(*message));
   if (!request) {
     // Answered, so that a client of another version learns why; then the connection ends.
     if (auto refusal = wire::encode_reply({.error = request.error().code, .what = request.error().what}))
@@ -148,7 +172,53 @@ void Server::handle(Connection& connection, u32 events) {
     return close(fd);
   }
   catch_up();
-  auto reply = wire::encode_reply(answer(*request, connection));
+  if (request->cmd == static_cast<u32>(Cmd::prog_test_run))
+    return begin_long(connection, std::move(*request));
+  deliver(connection, answer(*request, connection.pid, uninterrupted));
+}
+
+void Server::begin_long(Connection& connection, wire::Request request) {
+  if (!listen_to(connection, 0)) return close(connection.fd.get());
+  connection.running = std::make_unique<LongRequest>(std::move(request));
+  LongRequest& running = *connection.running;
+  running.thread = std::thread([this, &running, pid = connection.pid] {
+    running.reply = answer(running.request, pid, running.interrupted);
+    running.done = true;
+    ::eventfd_write(long_done_.get(), 1);
+  });
+}
+
+/// Its thread has ended or is about to. Gives the answer, unless nobody is there for it.
+void Server::finish_long(Connection& connection) {
+  const auto running = std::exchange(connection.running, nullptr);
+  running->thread.join();
+  if (!listen_to(connection, EPOLLIN)) return close(connection.fd.get());  // it has hung up
+  deliver(connection, std::move(running->reply));
+}
+
+void Server::finish_all_done() {
+  eventfd_t count = 0;
+  ::eventfd_read(long_done_.get(), &count);
+  std::vector<int> done;
+  for (const auto& [fd, connection] : connections_)
+    if (connection.running && connection.running->done) done.push_back(fd);
+  for (const int fd : done) finish_long(connections_.at(fd));
+}
+
+/// The end: whoever still has a test run learns that it was interrupted.
+void Server::interrupt_all() {
+  std::vector<int> running;
+  for (const auto& [fd, connection] : connections_) {
+    if (!connection.running) continue;
+    connection.running->interrupted = true;
+    running.push_back(fd);
+  }
+  for (const int fd : running) finish_long(connections_.at(fd));
+}
+
+void Server::deliver(Connection& connection, wire::Reply answered) {
+  const int fd = connection.fd.get();
+  auto reply = wire::encode_reply(std::move(answered));
   if (!reply) reply = wire::encode_reply({.error = reply.error().code, .what = reply.error().what});
   if (!reply) return close(fd);
   connection.pending = std::move(*reply);
@@ -159,7 +229,7 @@ void Server::handle(Connection& connection, u32 events) {
   if (!flush(connection)) close(fd);
 }
 
-wire::Reply Server::answer(const wire::Request& request, const Connection& connection) {
+wire::Reply Server::answer(const wire::Request& request, pid_t pid, const std::atomic<bool>& interrupted) {
   wire::Reply reply;
   reply.attr = request.attr;
   if (request.cmd == static_cast<u32>(wire::Own::stop)) {
@@ -172,7 +242,7 @@ wire::Reply Server::answer(const wire::Request& request, const Connection& conne
     reply.blob.assign(bytes.begin(), bytes.end());
     return reply;
   }
-  WireCaller caller(*objects_, request, connection.pid);
+  WireCaller caller(*objects_, request, pid, interrupted);
   const Result<void> done =
       request.cmd < static_cast<u32>(wire::Own::xdp_attach)
           ? serve_bpf(kernel_, caller, static_cast<Cmd>(request.cmd), reply.attr)

@@ -1,5 +1,7 @@
 // A daemon's client as a Caller: the memory and the descriptors are those that its request carries.
 #pragma once
+#include <atomic>
+
 #include "client/wire.hpp"
 #include "daemon/object_table.hpp"
 
@@ -7,9 +9,10 @@ namespace skep::daemon {
 
 class WireCaller final : public Caller {
  public:
-  /// `request` outlives this. `pid` is the peer's, 0 if not known.
-  WireCaller(ObjectTable& objects, const client::wire::Request& request, int pid)
-      : objects_(objects), request_(request), pid_(pid) {}
+  /// `request` and `interrupted` outlive this. `pid` is the peer's, 0 if not known.
+  WireCaller(ObjectTable& objects, const client::wire::Request& request, int pid,
+             const std::atomic<bool>& interrupted)
+      : objects_(objects), request_(request), pid_(pid), interrupted_(interrupted) {}
 
   Result<ByteView> read(u64 address, u64 size) override;
   u64 readable(u64 address) override;
@@ -19,6 +22,7 @@ class WireCaller final : public Caller {
   Result<void> hand_out(Handle handle) override;
   void hand_out(UniqueFd fd) override { fd_ = std::move(fd); }
   Result<void> in_network_namespace(const std::function<Result<void>()>& body) override;
+  bool interrupted() override { return interrupted_.load(std::memory_order_relaxed); }
   std::pair<std::string, int> task() override;
 
   /// What the call left for the client.
@@ -31,6 +35,7 @@ class WireCaller final : public Caller {
   ObjectTable& objects_;
   const client::wire::Request& request_;
   int pid_;
+  const std::atomic<bool>& interrupted_;
   std::vector<client::wire::Reply::Write> writes_;
   UniqueFd fd_;
 };

@@ -110,6 +110,8 @@ struct TestRunSpec {
   u32 flags = 0;
   u32 cpu = 0;
   u32 batch_size = 0;
+  /// Asked between repeats, on the calling thread: true ends the run with EINTR, as a signal does for bpf(2).
+  std::function<bool()> interrupted;
 };
 struct TestRunResult {
   u32 retval = 0;

@@ -68,6 +68,23 @@ Result<void> check_device(const XdpMd& md) {
   return {};
 }
 
+/// Calls once() `repeat` times (bpf_test_run()), with a pause now and then in which others may reclaim memory
+/// and the run may be interrupted. The mean duration of a run in ns.
+template <class Once>
+Result<u32> repeated(const TestRunSpec& spec, u32 repeat, Once once) {
+  constexpr u32 runs_between_pauses = 64;
+  const rcu::Reader reader;
+  const u64 begin = now_ns();
+  for (u32 i = 0; i < repeat; ++i) {
+    once();
+    if (i % runs_between_pauses != runs_between_pauses - 1) continue;
+    rcu::quiescent();
+    if (spec.interrupted && spec.interrupted())
+      return fail(EINTR, fmt::format("interrupted after {} of {} runs", i + 1, repeat));
+  }
+  return static_cast<u32>(std::min<u64>((now_ns() - begin) / repeat, UINT32_MAX));
+}
+
 /// The buffer of one XDP test run. The program sees the linear part; what does not fit waits in `rest` (the
 /// kernel's fragments) and comes out behind it.
 class XdpRun {
@@ -100,8 +117,8 @@ class XdpRun {
     return run;
   }
 
-  /// Runs `repeat` times on the same buffer: each run finds what the one before left (bpf_test_run()).
-  void run(const Entry& entry, RunContext& run, u32 repeat, TestRunResult& result) {
+  /// Runs on the same buffer each time: each run finds what the one before left. EINTR: interrupted.
+  Result<void> run(const Entry& entry, RunContext& run, const TestRunSpec& spec, TestRunResult& result) {
     device_.ifindex = md_.ingress_ifindex != 0 ? md_.ingress_ifindex : loopback_ifindex;
     rxq_.dev = &device_;
     rxq_.queue_index = md_.rx_queue_index;
@@ -113,14 +130,11 @@ class XdpRun {
     xdp_.rxq = &rxq_;
     xdp_.frame_sz = page;
     run.ctx = &xdp_;
-    const rcu::Reader reader;
-    const u64 begin = now_ns();
-    for (u32 i = 0; i < repeat; ++i) {
+    result.duration = TRY(repeated(spec, std::max(spec.repeat, 1u), [&] {
       run.tail_calls = 0;
       result.retval = static_cast<u32>(entry(&xdp_, &run));
-      if (i % 64 == 63) rcu::quiescent();
-    }
-    result.duration = static_cast<u32>(std::min<u64>((now_ns() - begin) / repeat, UINT32_MAX));
+    }));
+    return {};
   }
 
   Result<void> finish(const TestRunSpec& spec, TestRunResult& result) {
@@ -167,7 +181,7 @@ Result<TestRunResult> run_xdp(const Program& program, const TestRunSpec& spec, R
   if (spec.batch_size != 0) return fail(EINVAL, "batch_size without BPF_F_TEST_XDP_LIVE_FRAMES");
   XdpRun xdp = TRY(XdpRun::prepare(spec));
   TestRunResult result;
-  xdp.run(program.entry(counted), run, std::max(spec.repeat, 1u), result);
+  TRY(xdp.run(program.entry(counted), run, spec, result));
   if (auto ok = xdp.finish(spec, result); !ok) return std::unexpected(std::move(ok).error());
   return result;
 }
