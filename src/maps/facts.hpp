@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/bytes.hpp"
+#include "btf/record.hpp"
 #include "kernel/uapi.hpp"
 
 namespace skep::maps {
@@ -24,9 +25,10 @@ struct MapFacts {
   u64 values_address = 0;
   /// The contents of a frozen array that programs may only read: loads of it are known scalars.
   ByteView rodata{};
-  /// Offsets of special fields in the value, from the map's BTF; -1: none.
-  s32 spin_lock_off = -1;
-  s32 timer_off = -1;
+  /// The special fields of the value (locks, timers, kernel pointers, graph roots), from the map's BTF.
+  btf::Record record{};
+  const btf::Btf* btf = nullptr;  ///< of which `record` and `value_type_id` speak; lives as long as the map
+  u32 value_type_id = 0;
   /// The template of an array_of_maps or hash_of_maps.
   const MapFacts* inner = nullptr;
 };

@@ -24,7 +24,7 @@ bool Map::may_write() const {
 }
 
 Result<void> Map::check_lock_flag(u64 flags) const {
-  if ((flags & uapi::LOCK) != 0 && facts_.spin_lock_off < 0)
+  if ((flags & uapi::LOCK) != 0 && facts_.record.spin_lock_off < 0)
     return fail(EINVAL, "BPF_F_LOCK on a map without a bpf_spin_lock");
   if ((flags & uapi::LOCK) != 0) return fail(EINVAL, "BPF_F_LOCK is not supported by skep");
   return {};
@@ -124,7 +124,7 @@ Result<void> Map::user_take(ByteView key, MutBytes value, u64 flags) {
 
 Result<void> Map::freeze() {
   const std::lock_guard freezing(freeze_mutex_);
-  if (facts_.spin_lock_off >= 0 || facts_.timer_off >= 0)
+  if (facts_.record.spin_lock_off >= 0 || facts_.record.timer_off >= 0)
     return fail(kENOTSUPP, "freeze: a map with a lock or timer in its value cannot be frozen");
   if (!may_write()) return no_access("freeze");
   SKEP_CHECK(on_freeze());

@@ -31,16 +31,44 @@ Result<void> check_array_key(const MapSpec& spec, const btf::Btf& btf) {
   return {};
 }
 
-/// The offset of the value's member of type `struct name`, or -1.
-s32 special_field(const btf::Btf& btf, u32 value, std::string_view name) {
-  const btf::Type& type = btf.type(btf.skip_modifiers(value));
-  if (!btf::is_composite(type.kind)) return -1;
-  for (const btf::Entry& member : btf.entries(type)) {
-    const u32 id = btf.skip_modifiers(member.type);
-    if (btf.type(id).kind == btf::Kind::struct_ && btf.name(id) == name && member.bit_offset % 8 == 0)
-      return static_cast<s32>(member.bit_offset / 8);
+/// Which map types may have which special fields in their values (kernel: map_check_btf()).
+bool field_allowed(MapType type, btf::FieldKind kind) {
+  using btf::FieldKind;
+  const bool storage = type == MapType::sk_storage || type == MapType::inode_storage ||
+                       type == MapType::task_storage || type == MapType::cgrp_storage;
+  const bool plain = type == MapType::hash || type == MapType::array;
+  switch (kind) {
+    case FieldKind::spin_lock:
+    case FieldKind::res_spin_lock:
+      return plain || storage || type == MapType::cgroup_storage;
+    case FieldKind::timer:
+    case FieldKind::workqueue:
+    case FieldKind::task_work:
+    case FieldKind::list_head:
+    case FieldKind::rb_root:
+      return plain || type == MapType::lru_hash;
+    case FieldKind::uptr:
+      return type == MapType::task_storage;
+    default:
+      return plain || storage || type == MapType::percpu_hash || type == MapType::lru_hash ||
+             type == MapType::lru_percpu_hash || type == MapType::percpu_array;
   }
-  return -1;
+}
+
+/// Fields that make no sense are no error here: the map then has none, and programs that want them are
+/// refused.
+Result<void> find_special_fields(const MapSpec& spec, const btf::Btf& btf, maps::MapFacts& facts) {
+  const u32 value = btf.skip_modifiers(spec.btf_value_type_id);
+  auto record = btf::find_fields(btf, value, btf::map_value_fields, spec.value_size);
+  if (!record) return {};
+  if (record->kinds != 0 && (spec.flags & (uapi::F_RDONLY_PROG | uapi::F_WRONLY_PROG)) != 0)
+    return fail(EACCES, "a map that programs may not write or read has special fields in its value");
+  for (const btf::Field& field : record->fields)
+    if (!field_allowed(spec.type, field.kind))
+      return fail(EOPNOTSUPP, fmt::format("values of {} maps cannot hold a {}", map_type_name(spec.type),
+                                          btf::field_name(field.kind)));
+  facts.record = *std::move(record);
+  return {};
 }
 
 }  // namespace
@@ -60,8 +88,9 @@ Result<void> check_map_btf(const MapSpec& spec, const btf::Btf& btf, maps::MapFa
     return std::unexpected(std::move(ok).error());
   if (rule == Btf::array)
     if (auto ok = check_array_key(spec, btf); !ok) return std::unexpected(std::move(ok).error());
-  facts.spin_lock_off = special_field(btf, spec.btf_value_type_id, "bpf_spin_lock");
-  facts.timer_off = special_field(btf, spec.btf_value_type_id, "bpf_timer");
+  if (auto ok = find_special_fields(spec, btf, facts); !ok) return ok;
+  facts.btf = &btf;
+  facts.value_type_id = spec.btf_value_type_id;
   facts.has_btf = true;
   return {};
 }

@@ -3,6 +3,7 @@
 
 #include "btf/facts.hpp"
 #include "btf/objects.hpp"
+#include "btf/record.hpp"
 #include "btf/text_writer.hpp"
 
 namespace skep::btf {
@@ -144,11 +145,15 @@ TEST(TypeText, WritesPrototypesAsTheXlatedDumpHeadsThem) {
 
 TEST(SpecialFields, FindsLocksAndTimersInNestedValues) {
   Btf btf = test::btf_of("values.bpf.o");
-  SpecialFields found = special_fields(btf, btf.find(Kind::struct_, "timed")).value();
-  EXPECT_EQ(found.spin_lock, 4);
-  EXPECT_EQ(found.timer, 8);
-  EXPECT_EQ(found.workqueue, -1);
-  EXPECT_EQ(special_fields(btf, btf.find(Kind::struct_, "inner")).value().spin_lock, -1);
+  const Record found = find_fields(btf, btf.find(Kind::struct_, "timed"), map_value_fields, 24).value();
+  EXPECT_EQ(found.spin_lock_off, 4);
+  EXPECT_EQ(found.timer_off, 8);
+  EXPECT_EQ(found.workqueue_off, -1);
+  ASSERT_EQ(found.fields.size(), 2u);
+  EXPECT_EQ(found.fields[1].kind, FieldKind::timer);
+  EXPECT_EQ(find_fields(btf, btf.find(Kind::struct_, "inner"), map_value_fields, 4096)->kinds, 0u);
+  // A field that reaches beyond the value.
+  EXPECT_EQ(find_fields(btf, btf.find(Kind::struct_, "timed"), map_value_fields, 20).error().code, EFAULT);
 }
 
 TEST(Datasec, FindsVariablesByNameAndPlace) {

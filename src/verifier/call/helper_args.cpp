@@ -205,7 +205,7 @@ Status Walk::check_helper_mem(u32 regno, s32 size, Access access, bool zero_size
       return check_region(regno, reg.off, size, reg.map->key_size, false);
     case Base::map_value:
       CHECK(check_map_permission(reg, reg.off, size, access));
-      return check_map_range(regno, reg.off, size, zero_size_allowed);
+      return check_map_range(regno, reg.off, size, zero_size_allowed, true);
     case Base::mem:
       if (reg.type.rdonly() && access == Access::write)
         return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(reg.type));

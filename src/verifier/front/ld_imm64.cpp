@@ -52,11 +52,11 @@ bool sleepable_may_use(MapType type) {
 
 int check_compatibility(const Input& input, const maps::MapFacts& map, Log& log) {
   const char* refusal = nullptr;
-  if (map.spin_lock_off >= 0 && input.type == ProgType::socket_filter) {
+  if (map.record.spin_lock_off >= 0 && input.type == ProgType::socket_filter) {
     refusal = "socket filter progs cannot use bpf_spin_lock yet\n";
-  } else if (map.spin_lock_off >= 0 && is_tracing(input.type)) {
+  } else if (map.record.spin_lock_off >= 0 && is_tracing(input.type)) {
     refusal = "tracing progs cannot use bpf_spin_lock yet\n";
-  } else if (map.timer_off >= 0 && is_tracing(input.type)) {
+  } else if (map.record.timer_off >= 0 && is_tracing(input.type)) {
     refusal = "tracing progs cannot use bpf_timer yet\n";
   } else if (map.type == MapType::struct_ops) {
     refusal = "bpf_struct_ops map cannot be used in prog\n";

@@ -64,19 +64,31 @@ Status Walk::check_map_permission(const RegState& reg, s32 off, s32 size, Access
   return passed;
 }
 
+/// An access that reaches a special field: only a kptr may be loaded and stored, alone and by the program
+/// itself (kernel: check_map_access()).
+Status Walk::check_map_field(const RegState& reg, const btf::Field& field, s32 off, s32 size,
+                             bool by_helper) {
+  const std::string_view name = btf::field_name(field.kind);
+  if ((btf::field_bit(field.kind) & btf::kptr_fields) == 0)
+    return e.reject(EACCES, "{} cannot be accessed directly by load/store\n", name);
+  if (by_helper) return e.reject(EACCES, "{} cannot be accessed indirectly by helper\n", name);
+  if (!reg.num.is_const()) return e.reject(EACCES, "{} access cannot have variable offset\n", name);
+  const u64 at = static_cast<u64>(s64{off}) + reg.num.var_off.value;
+  if (field.offset != at)
+    return e.reject(EACCES, "{} access misaligned expected={} off={}\n", name, field.offset, at);
+  if (size != 8) return e.reject(EACCES, "{} access size must be BPF_DW\n", name);
+  return passed;
+}
+
 /// Inside the value, and not on a field that only helpers may touch.
-Status Walk::check_map_range(u32 regno, s32 off, s32 size, bool zero_size_allowed) {
+Status Walk::check_map_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, bool by_helper) {
   const RegState& reg = regs()[regno];
   const maps::MapFacts& map = *reg.map;
   CHECK(check_region(regno, off, size, map.value_size, zero_size_allowed));
-  auto overlaps = [&](s32 field, s32 field_size) {
-    return field >= 0 && reg.num.smin + off < field + field_size &&
-           static_cast<u64>(field) < reg.num.umax + static_cast<u64>(off) + static_cast<u64>(size);
-  };
-  if (overlaps(map.spin_lock_off, 4))
-    return e.reject(EACCES, "bpf_spin_lock cannot be accessed directly by load/store\n");
-  if (overlaps(map.timer_off, 16))
-    return e.reject(EACCES, "bpf_timer cannot be accessed directly by load/store\n");
+  for (const btf::Field& field : map.record.fields)
+    if (reg.num.smin + off < s64{field.offset} + field.size &&
+        field.offset < reg.num.umax + static_cast<u64>(s64{off}) + static_cast<u64>(s64{size}))
+      CHECK(check_map_field(reg, field, off, size, by_helper));
   return passed;
 }
 
@@ -84,7 +96,7 @@ Status Walk::check_map_value_access(u32 regno, s32 off, u32 size, Access access,
                                     bool sign_extend) {
   const RegState reg = regs()[regno];
   CHECK(check_map_permission(reg, off, static_cast<s32>(size), access));
-  CHECK(check_map_range(regno, off, static_cast<s32>(size), false));
+  CHECK(check_map_range(regno, off, static_cast<s32>(size), false, false));
   if (access == Access::write || value_regno < 0) return passed;
   RegState& value = regs()[value_regno];
   const maps::MapFacts& map = *reg.map;

@@ -201,7 +201,7 @@ void Walk::mark_not_null(RegState& reg) {
   if (reg.map->inner != nullptr) {
     reg.type = Base::map_ptr;
     reg.map = inner_of(reg.map);
-    if (reg.map->timer_off >= 0) reg.map_uid = reg.id;
+    if (reg.map->record.timer_off >= 0) reg.map_uid = reg.id;
   } else if (reg.map->type == MapType::xskmap) {
     reg.type = Base::xdp_sock;
   } else if (reg.map->type == MapType::sockmap || reg.map->type == MapType::sockhash) {
@@ -224,7 +224,7 @@ void Walk::mark_null_outcome(State& state, u32 regno, bool is_null) {
       return;
     }
     mark_not_null(reg);
-    const bool holds_lock = reg.type.base == Base::map_value && reg.map->spin_lock_off >= 0;
+    const bool holds_lock = reg.type.base == Base::map_value && reg.map->record.spin_lock_off >= 0;
     if (!holds_lock) reg.id = 0;
   });
 }

@@ -137,7 +137,8 @@ class Walk {
   Status check_region(u32 regno, s32 off, s32 size, u32 mem_size, bool zero_size_allowed);
   Status check_region_fixed(u32 regno, s64 off, s32 size, u32 mem_size, bool zero_size_allowed);
   Status check_map_permission(const RegState& reg, s32 off, s32 size, Access access);
-  Status check_map_range(u32 regno, s32 off, s32 size, bool zero_size_allowed);
+  Status check_map_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, bool by_helper);
+  Status check_map_field(const RegState& reg, const btf::Field& field, s32 off, s32 size, bool by_helper);
   Status check_packet_range(u32 regno, s32 off, s32 size, bool zero_size_allowed);
   Status check_pointer_unmodified(const RegState& reg, u32 regno, bool fixed_off_ok);
   Status record_pointer_type(RegType type, bool allow_trust_mismatch);
