@@ -67,10 +67,13 @@ class AttrKernel : public Kernel {
  private:
   struct ElementSizes {
     u32 key = 0;
-    u64 value = 0;  ///< as user space sees it
+    u64 value = 0;                                ///< as user space sees it
+    std::optional<ValueDescriptor> descriptor{};  ///< in each value
   };
   Result<ElementSizes> element_sizes(int map);
   Result<void> check_element(int map, std::size_t key, std::optional<std::size_t> value);
+  /// The descriptors that stand in values go with the call.
+  Result<void> note_descriptors(BpfCall& call, int map, ByteView values);
   Result<void> element_call(Cmd cmd, int map, ByteView key, u64 flags, MutBytes out_value, ByteView in_value);
   Result<void> check_batch(int map, u32 count, std::size_t keys, std::optional<std::size_t> values);
   Result<void> get_info(BpfCall& call, attr::GetInfo& attr, int fd, MutBytes info);

@@ -60,7 +60,8 @@ Result<AttrKernel::ElementSizes> AttrKernel::element_sizes(int map) {
   attr::MapInfo info{};
   BpfCall call(Cmd::obj_get_info_by_fd, a);
   TRY(get_info(call, a, map, mut_bytes_of(info)));
-  ElementSizes sizes{info.key_size, info.value_size};
+  ElementSizes sizes{info.key_size, info.value_size,
+                     descriptor_in_value(static_cast<MapType>(info.type), info.value_size)};
   if (is_per_cpu(static_cast<MapType>(info.type)))
     sizes.value = ((u64{info.value_size} + 7) & ~u64{7}) * TRY(possible_cpus());
   if (known != sizes_.end()) known->second = sizes;
@@ -78,13 +79,29 @@ Result<void> AttrKernel::check_element(int map, std::size_t key, std::optional<s
   return {};
 }
 
+Result<void> AttrKernel::note_descriptors(BpfCall& call, int map, ByteView values) {
+  const ElementSizes sizes = TRY(element_sizes(map));
+  if (!sizes.descriptor || sizes.value == 0) return {};
+  for (std::size_t at = 0; at + sizes.value <= values.size(); at += sizes.value) {
+    const s32 fd = load<s32>(values.data() + at + sizes.descriptor->offset);
+    if (fd > 0 || !sizes.descriptor->optional) call.fd(fd);
+  }
+  return {};
+}
+
 Result<void> AttrKernel::element_call(Cmd cmd, int map, ByteView key, u64 flags, MutBytes out_value,
                                       ByteView in_value) {
   attr::MapElem a{};
   BpfCall call(cmd, a);
   a.map_fd = call.fd(map);
   a.key = call.in(key);
-  a.value = out_value.empty() ? call.in(in_value) : call.out(out_value);
+  if (out_value.empty()) {
+    a.value = call.in(in_value);
+    TRY(note_descriptors(call, map, in_value));
+  } else {
+    // A map without keys may be asked for the value that stands there (bloom_filter).
+    a.value = key.empty() && cmd == Cmd::map_lookup_elem ? call.inout(out_value) : call.out(out_value);
+  }
   a.flags = flags;
   TRY(bpf(call));
   return {};
@@ -166,6 +183,7 @@ Result<u32> AttrKernel::map_update_batch(int map, ByteView keys, ByteView values
   a.count = count;
   a.map_fd = call.fd(map);
   a.elem_flags = elem_flags;
+  TRY(note_descriptors(call, map, values));
   TRY(bpf(call));
   return a.count;
 }

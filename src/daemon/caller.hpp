@@ -3,6 +3,7 @@
 // intercepted would be another.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/bytes.hpp"
@@ -14,6 +15,7 @@ namespace skep::daemon {
 struct ElementSizes {
   u32 key = 0;
   u64 value = 0;
+  std::optional<ValueDescriptor> descriptor{};  ///< in each value
 };
 
 class Caller {

@@ -33,10 +33,28 @@ Result<std::vector<std::byte>> room_for(u64 size) {
   return std::vector<std::byte>(size);
 }
 
+/// The caller's descriptors in values as the Kernel's; nothing where values hold none.
+Result<std::optional<std::vector<std::byte>>> with_kernels_descriptors(Caller& caller,
+                                                                       const ElementSizes& sizes,
+                                                                       ByteView values) {
+  std::optional<std::vector<std::byte>> changed;
+  if (!sizes.descriptor || sizes.value == 0) return changed;
+  changed.emplace(values.begin(), values.end());
+  for (std::size_t at = 0; at + sizes.value <= values.size(); at += sizes.value) {
+    std::byte* field = changed->data() + at + sizes.descriptor->offset;
+    const s32 fd = load<s32>(field);
+    if (fd <= 0 && sizes.descriptor->optional) continue;
+    store(field, TRY(object_of(caller, static_cast<u32>(fd), sizes.descriptor->kind)));
+  }
+  return changed;
+}
+
 Result<void> element(Kernel& kernel, Caller& caller, Cmd cmd, attr::MapElem& a) {
   const int map = TRY(object_of(caller, a.map_fd, ObjectKind::map));
   if (cmd == Cmd::map_freeze) return kernel.map_freeze(map);
   const ElementSizes sizes = TRY(caller.element_sizes(kernel, a.map_fd));
+  // Maps without keys: queue, stack, bloom_filter.
+  if (sizes.key == 0 && a.key != 0) return fail(EINVAL, "a key for a map that has none");
   ByteView key;
   if (sizes.key != 0 && (a.key != 0 || cmd != Cmd::map_get_next_key))
     key = TRY(caller.read(a.key, sizes.key));
@@ -44,6 +62,9 @@ Result<void> element(Kernel& kernel, Caller& caller, Cmd cmd, attr::MapElem& a) 
     case Cmd::map_lookup_elem:
     case Cmd::map_lookup_and_delete_elem: {
       auto value = TRY(room_for(sizes.value));
+      // A bloom_filter is asked for the value that the caller brings.
+      if (sizes.key == 0 && caller.readable(a.value) >= sizes.value)
+        std::ranges::copy(TRY(caller.read(a.value, sizes.value)), value.begin());
       if (cmd == Cmd::map_lookup_elem)
         TRY(kernel.map_lookup_elem(map, key, value, a.flags));
       else
@@ -53,7 +74,8 @@ Result<void> element(Kernel& kernel, Caller& caller, Cmd cmd, attr::MapElem& a) 
     case Cmd::map_update_elem: {
       ByteView value;
       if (sizes.value != 0) value = TRY(caller.read(a.value, sizes.value));
-      return kernel.map_update_elem(map, key, value, a.flags);
+      const auto values = TRY(with_kernels_descriptors(caller, sizes, value));
+      return kernel.map_update_elem(map, key, values ? ByteView(*values) : value, a.flags);
     }
     case Cmd::map_delete_elem:
       return kernel.map_delete_elem(map, key);
@@ -107,7 +129,8 @@ Result<void> batch(Kernel& kernel, Caller& caller, Cmd cmd, attr::MapBatch& a) {
   }
   if (sizes.value > limits::max_request_bytes) return fail(E2BIG, "more bytes than one call may move");
   const ByteView values = TRY(caller.read(a.values, sizes.value * asked));
-  a.count = TRY(kernel.map_update_batch(map, keys, values, asked, a.elem_flags));
+  const auto named = TRY(with_kernels_descriptors(caller, sizes, values));
+  a.count = TRY(kernel.map_update_batch(map, keys, named ? ByteView(*named) : values, asked, a.elem_flags));
   return {};
 }
 

@@ -69,7 +69,7 @@ Result<ElementSizes> WireCaller::element_sizes(Kernel& kernel, u32 fd) {
     return fail(EINVAL, fmt::format("descriptor {} is no map", fd));
   if (!found->sizes) {
     const MapInfo info = TRY(kernel.map_info(found->handle.fd()));
-    ElementSizes sizes{info.key_size, info.value_size};
+    ElementSizes sizes{info.key_size, info.value_size, descriptor_in_value(info.type, info.value_size)};
     if (info.type == MapType::percpu_hash || info.type == MapType::percpu_array ||
         info.type == MapType::lru_percpu_hash || info.type == MapType::percpu_cgroup_storage)
       sizes.value = ((u64{info.value_size} + 7) & ~u64{7}) * TRY(kernel.possible_cpus());

@@ -43,4 +43,21 @@ std::string_view object_kind_name(ObjectKind kind) {
   return {};
 }
 
+std::optional<ValueDescriptor> descriptor_in_value(MapType type, u32 value_size) {
+  switch (type) {
+    case MapType::prog_array:
+      return ValueDescriptor{ObjectKind::prog, 0, false};
+    case MapType::array_of_maps:
+    case MapType::hash_of_maps:
+      return ValueDescriptor{ObjectKind::map, 0, false};
+    case MapType::devmap:
+    case MapType::devmap_hash:
+    case MapType::cpumap:  // struct bpf_devmap_val, struct bpf_cpumap_val
+      if (value_size < 8) return std::nullopt;
+      return ValueDescriptor{ObjectKind::prog, 4, true};
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace skep

@@ -284,6 +284,14 @@ struct BatchResult {
   bool end = false;  ///< ENOENT: the map is exhausted
 };
 
+/// The descriptor that stands in the values of a map when bpf(2) writes them.
+struct ValueDescriptor {
+  ObjectKind kind{};
+  u32 offset = 0;         ///< of the s32 in the value
+  bool optional = false;  ///< 0 and negative numbers mean none
+};
+[[nodiscard]] std::optional<ValueDescriptor> descriptor_in_value(MapType type, u32 value_size);
+
 class Kernel {
  public:
   Kernel() = default;

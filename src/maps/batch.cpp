@@ -18,7 +18,7 @@ bool holds(std::size_t bytes, u32 count, u64 element) { return u64{bytes} >= u64
 
 Result<BatchResult> Map::user_lookup_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys,
                                            MutBytes values, u32 max_count, u64 elem_flags, bool and_delete) {
-  std::unique_lock<std::mutex> writing(freeze_mutex_, std::defer_lock);
+  std::unique_lock<std::mutex> writing(control_->freeze_mutex, std::defer_lock);
   if (and_delete) writing.lock();
   if (!may_read() || (and_delete && !may_write()))
     return fail(EPERM, "batch lookup is not permitted by the map");
@@ -58,7 +58,7 @@ Result<BatchResult> Map::walk_batch(ByteView in_batch, MutBytes out_batch, MutBy
 }
 
 Result<u32> Map::user_update_batch(ByteView keys, ByteView values, u32 count, u64 elem_flags) {
-  const std::lock_guard writing(freeze_mutex_);
+  const std::lock_guard writing(control_->freeze_mutex);
   if (!may_write()) return fail(EPERM, "batch update is not permitted: the map's flags, or it is frozen");
   if (!has_batch(Batch::update)) return no_batch(facts_, "update batch");
   if ((elem_flags & ~uapi::LOCK) != 0) return fail(EINVAL, "batch update: unknown elem_flags");
@@ -75,7 +75,7 @@ Result<u32> Map::user_update_batch(ByteView keys, ByteView values, u32 count, u6
 }
 
 Result<u32> Map::user_delete_batch(ByteView keys, u32 count) {
-  const std::lock_guard writing(freeze_mutex_);
+  const std::lock_guard writing(control_->freeze_mutex);
   if (!may_write()) return fail(EPERM, "batch delete is not permitted: the map's flags, or it is frozen");
   if (!has_batch(Batch::remove)) return no_batch(facts_, "delete batch");
   if (!holds(keys.size(), count, facts_.key_size))

@@ -8,16 +8,11 @@
 
 #include <bit>
 
-#include "maps/types.hpp"
+#include "maps/checks.hpp"
+#include "maps/hashing.hpp"
 
 namespace skep::maps {
 namespace {
-
-u64 mix(u64 a, u64 b) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<u64>(product) ^ static_cast<u64>(product >> 64);
-}
 
 bool same(const std::byte* a, const std::byte* b, u32 size) {
   if (size == 4) return load<u32>(a) == load<u32>(b);
@@ -78,18 +73,7 @@ Result<MapRef> HashMap::make(const MapSpec& spec, const Environment& environment
 }
 
 u32 HashMap::hash_of(const std::byte* key) const {
-  u64 state = seed_ ^ 0x9e3779b97f4a7c15;
-  u32 left = facts_.key_size;
-  for (; left >= 8; left -= 8, key += 8) state = mix(state ^ load<u64>(key), 0xa0761d6478bd642f);
-  u64 tail = left;
-  if (left >= 4) {
-    tail = tail << 32 | load<u32>(key);
-    key += 4;
-    left -= 4;
-  }
-  for (; left != 0; --left, ++key) tail = tail << 8 | static_cast<u64>(*key);
-  state = mix(state ^ tail, 0xe7037ed1a0b428db);
-  return static_cast<u32>(state ^ state >> 32);
+  return static_cast<u32>(hash_bytes(key, facts_.key_size, seed_));
 }
 
 HashMap::Element* HashMap::find(Bucket& in, u32 hash, const std::byte* key,
@@ -207,33 +191,36 @@ int HashMap::take(const std::byte* key, std::byte* value) noexcept {
   return 0;
 }
 
-namespace {
-
-Result<void> check(const MapSpec& spec) {
+/// htab_map_alloc_check()
+Result<void> check_hash(const MapSpec& spec) {
   constexpr u32 known =
       uapi::F_NO_PREALLOC | uapi::F_NO_COMMON_LRU | uapi::F_NUMA_NODE | access_mask | uapi::F_ZERO_SEED;
-  const bool percpu = spec.type == MapType::percpu_hash;
+  const bool percpu = spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash;
+  const bool lru = spec.type == MapType::lru_hash || spec.type == MapType::lru_percpu_hash;
   if ((spec.flags & ~known) != 0 || !access_flags_ok(spec.flags) ||
-      (spec.flags & uapi::F_NO_COMMON_LRU) != 0 || (percpu && (spec.flags & uapi::F_NUMA_NODE) != 0))
+      (!lru && (spec.flags & uapi::F_NO_COMMON_LRU) != 0) ||
+      (percpu && (spec.flags & uapi::F_NUMA_NODE) != 0))
     return fail(EINVAL, fmt::format("map_flags {:#x} are not allowed", spec.flags));
+  if (lru && (spec.flags & uapi::F_NO_PREALLOC) != 0)
+    return fail(kENOTSUPP, "LRU maps allocate their elements at once: no BPF_F_NO_PREALLOC");
   if (spec.max_entries == 0 || spec.key_size == 0 || spec.value_size == 0)
     return fail(EINVAL, fmt::format("key_size {}, value_size {}, max_entries {}: none may be 0",
                                     spec.key_size, spec.value_size, spec.max_entries));
+  if (spec.type == MapType::hash_of_maps)
+    if (auto ok = check_value(spec, 4); !ok) return ok;
   if (u64{spec.key_size} + spec.value_size >= kmalloc_max - hash_elem_header)
     return fail(E2BIG,
                 fmt::format("key_size {} and value_size {} are too big", spec.key_size, spec.value_size));
   if (percpu && round_up8(spec.value_size) > percpu_value_max)
     return fail(E2BIG,
                 fmt::format("value_size {} is more than {} for a CPU", spec.value_size, percpu_value_max));
-  if (spec.max_entries > 1u << 31)
+  if (spec.max_entries >= 1u << 31)
     return fail(E2BIG, fmt::format("max_entries {} is too big", spec.max_entries));
   return {};
 }
 
-}  // namespace
-
-constinit const MapTypeRow hash_row = {MapType::hash, check, HashMap::make, MapTypeRow::Btf::any};
-constinit const MapTypeRow percpu_hash_row = {MapType::percpu_hash, check, HashMap::make,
+constinit const MapTypeRow hash_row = {MapType::hash, check_hash, HashMap::make, MapTypeRow::Btf::any};
+constinit const MapTypeRow percpu_hash_row = {MapType::percpu_hash, check_hash, HashMap::make,
                                               MapTypeRow::Btf::any};
 
 }  // namespace skep::maps

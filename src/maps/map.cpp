@@ -18,6 +18,15 @@ Map::Map(const MapSpec& spec) {
 
 Map::~Map() = default;
 
+void Map::set_inner(const Map& inner) {
+  auto facts = std::make_unique<MapFacts>(inner.snapshot());
+  facts->id = 0;
+  facts->rodata = {};
+  facts_.inner = facts.get();
+  control_->inner = std::move(facts);
+  control_->inner_companion = inner.companion;
+}
+
 bool Map::may_read() const { return (facts_.flags & uapi::F_WRONLY) == 0; }
 bool Map::may_write() const {
   return (facts_.flags & uapi::F_RDONLY) == 0 && !frozen_.load(std::memory_order_acquire);
@@ -48,6 +57,9 @@ std::unexpected<Error> Map::failed(int negative_errno, std::string_view operatio
       break;
     case kENOTSUPP:
       why = "not an operation of this type of map";
+      break;
+    case EOPNOTSUPP:
+      why = "not an operation of this type of map, or not supported by skep";
       break;
     default:
       why = "failed";
@@ -85,7 +97,7 @@ Result<void> Map::user_lookup(ByteView key, MutBytes value, u64 flags) {
 
 Result<void> Map::user_update(ByteView key, ByteView value, u64 flags) {
   // A freeze waits for updates under way (bpf_map_write_active_inc()).
-  const std::lock_guard writing(freeze_mutex_);
+  const std::lock_guard writing(control_->freeze_mutex);
   if (!may_write()) return no_access("map update");
   SKEP_CHECK(check_lock_flag(flags));
   SKEP_CHECK(check_length(key.size(), facts_.key_size, "key"));
@@ -95,7 +107,7 @@ Result<void> Map::user_update(ByteView key, ByteView value, u64 flags) {
 }
 
 Result<void> Map::user_delete(ByteView key) {
-  const std::lock_guard writing(freeze_mutex_);
+  const std::lock_guard writing(control_->freeze_mutex);
   if (!may_write()) return no_access("map delete");
   SKEP_CHECK(check_length(key.size(), facts_.key_size, "key"));
   if (const int error = remove(key.data()); error != 0) return failed(error, "delete");
@@ -113,7 +125,7 @@ Result<void> Map::user_next_key(ByteView key, MutBytes next) {
 
 Result<void> Map::user_take(ByteView key, MutBytes value, u64 flags) {
   if ((flags & ~uapi::LOCK) != 0) return fail(EINVAL, "map lookup_and_delete: unknown flags");
-  const std::lock_guard writing(freeze_mutex_);
+  const std::lock_guard writing(control_->freeze_mutex);
   if (!may_read() || !may_write()) return no_access("map lookup_and_delete");
   SKEP_CHECK(check_lock_flag(flags));
   SKEP_CHECK(check_length(key.size(), facts_.key_size, "key"));
@@ -123,7 +135,7 @@ Result<void> Map::user_take(ByteView key, MutBytes value, u64 flags) {
 }
 
 Result<void> Map::freeze() {
-  const std::lock_guard freezing(freeze_mutex_);
+  const std::lock_guard freezing(control_->freeze_mutex);
   if (facts_.record.spin_lock_off >= 0 || facts_.record.timer_off >= 0)
     return fail(kENOTSUPP, "freeze: a map with a lock or timer in its value cannot be frozen");
   if (!may_write()) return no_access("freeze");
@@ -137,6 +149,16 @@ Result<MapMemory> Map::memory() {
   return fail(EINVAL, fmt::format("map {}: only arrays made with BPF_F_MMAPABLE can be mapped", facts_.id));
 }
 
+std::byte* Map::lookup(const std::byte*, u32) noexcept { return nullptr; }
+int Map::update(const std::byte*, const std::byte*, u64, u32) noexcept { return -EOPNOTSUPP; }
+int Map::remove(const std::byte*) noexcept { return -kENOTSUPP; }
+int Map::push(const std::byte*, u64) noexcept { return -EOPNOTSUPP; }
+int Map::pop(std::byte*) noexcept { return -EOPNOTSUPP; }
+int Map::peek(std::byte*) noexcept { return -EOPNOTSUPP; }
+s64 Map::for_each(Visit, void*, u32) noexcept { return -EOPNOTSUPP; }
+int Map::copy_out(const std::byte*, std::byte*) noexcept { return -kENOTSUPP; }
+int Map::copy_in(const std::byte*, const std::byte*, u64) noexcept { return -kENOTSUPP; }
+int Map::next_key(const std::byte*, std::byte*) noexcept { return -kENOTSUPP; }
 int Map::take(const std::byte*, std::byte*) noexcept { return -kENOTSUPP; }
 
 }  // namespace skep::maps

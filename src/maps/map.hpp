@@ -19,12 +19,26 @@ class Map;
 /// Shared by handles, pins and the programs that use the map; the map goes with the last one.
 using MapRef = std::shared_ptr<Map>;
 
+struct ProgramRef;
+
+/// What the descriptors in specs and values mean. Implemented by the runtime; outlives every map. EBADF: no
+/// such descriptor; EINVAL: it is of another kind.
+class Objects {
+ public:
+  virtual Result<MapRef> map(int fd) = 0;
+  virtual Result<std::shared_ptr<const ProgramRef>> program(int fd) = 0;
+
+ protected:
+  ~Objects() = default;
+};
+
 /// What creating a map needs besides its spec.
 struct Environment {
   PercpuArea* percpu = nullptr;  ///< outlives every map
+  Objects* objects = nullptr;    ///< nullptr: descriptors mean nothing (EBADF)
 };
 
-class Map {
+class Map : public std::enable_shared_from_this<Map> {
  public:
   Map(const Map&) = delete;
   Map& operator=(const Map&) = delete;
@@ -33,11 +47,14 @@ class Map {
   [[nodiscard]] const MapFacts& facts() const { return facts_; }
   /// A copy that a freeze at the same time does not tear.
   [[nodiscard]] MapFacts snapshot() const {
-    const std::lock_guard lock(freeze_mutex_);
+    const std::lock_guard lock(control_->freeze_mutex);
     return facts_;
   }
   /// For the runtime, before anybody else sees the map: its id, what its BTF says.
   [[nodiscard]] MapFacts& mutable_facts() { return facts_; }
+
+  /// For create(): the template that the maps in this one equal.
+  void set_inner(const Map& inner);
 
   /// Lives as long as the map: where the runtime keeps the BTF that describes it.
   std::shared_ptr<const void> companion;
@@ -45,10 +62,18 @@ class Map {
   // From programs. `key` and `value` hold key_size and value_size bytes; `cpu` is RunContext::cpu.
 
   /// The value of `key` (of this CPU, in per-CPU maps), or nullptr. Valid until the reader is quiescent.
-  virtual std::byte* lookup(const std::byte* key, u32 cpu) noexcept = 0;
-  /// 0 or a negative errno.
-  virtual int update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept = 0;
-  virtual int remove(const std::byte* key) noexcept = 0;
+  virtual std::byte* lookup(const std::byte* key, u32 cpu) noexcept;
+  /// 0 or a negative errno; EOPNOTSUPP where the verifier lets no program get.
+  virtual int update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept;
+  virtual int remove(const std::byte* key) noexcept;
+  /// bpf_map_push_elem() and its siblings: queue, stack, bloom_filter. 0 or a negative errno.
+  virtual int push(const std::byte* value, u64 flags) noexcept;
+  virtual int pop(std::byte* value) noexcept;
+  virtual int peek(std::byte* value) noexcept;
+  /// Calls visit(argument, key, value of `cpu`) for each element until it returns non-zero; returns the
+  /// number of calls, or a negative errno (bpf_for_each_map_elem()).
+  using Visit = u64 (*)(void* argument, const std::byte* key, std::byte* value);
+  virtual s64 for_each(Visit visit, void* argument, u32 cpu) noexcept;
 
   // From bpf(2). Errors carry the errno the kernel gives and say what was wrong.
 
@@ -79,9 +104,9 @@ class Map {
 
   // What a type does for the user side; lengths, access and BPF_F_LOCK are checked before.
   // All return 0 or a negative errno. `key` is nullptr in next_key for the first one.
-  virtual int copy_out(const std::byte* key, std::byte* value) noexcept = 0;
-  virtual int copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept = 0;
-  virtual int next_key(const std::byte* key, std::byte* next) noexcept = 0;
+  virtual int copy_out(const std::byte* key, std::byte* value) noexcept;
+  virtual int copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept;
+  virtual int next_key(const std::byte* key, std::byte* next) noexcept;
   virtual int take(const std::byte* key, std::byte* value) noexcept;
   [[nodiscard]] virtual bool has_batch(Batch) const { return false; }
   /// The walk of a lookup batch. The default goes by next_key(), its position is the last key.
@@ -98,15 +123,18 @@ class Map {
   [[nodiscard]] Result<void> check_lock_flag(u64 flags) const;
   [[nodiscard]] std::unexpected<Error> failed(int negative_errno, std::string_view operation) const;
 
-  mutable std::mutex freeze_mutex_;
+  /// What is needed rarely stands apart: an array's values follow its map at a fixed distance.
+  struct Control {
+    std::mutex freeze_mutex;
+    std::unique_ptr<MapFacts> inner;  ///< facts().inner
+    std::shared_ptr<const void> inner_companion;
+  };
+  std::unique_ptr<Control> control_ = std::make_unique<Control>();
   std::atomic<bool> frozen_{false};
 };
 
 /// BPF_MAP_CREATE: checks the spec by its type's rules and makes the map, without an id. EINVAL for numbers
 /// that are no map type; ENOTSUPP's neighbour EINVAL, with the type's name, for those skep does not have.
 [[nodiscard]] Result<MapRef> create(const MapSpec& spec, const Environment& environment);
-
-/// The map types that create() knows, for listings and tests.
-[[nodiscard]] std::span<const MapType> supported_types();
 
 }  // namespace skep::maps

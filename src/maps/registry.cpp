@@ -10,10 +10,8 @@
 namespace skep::maps {
 namespace {
 
-constexpr std::array rows = {&hash_row, &array_row, &percpu_hash_row, &percpu_array_row};
-
-constexpr std::array<MapType, rows.size()> types = {MapType::hash, MapType::array, MapType::percpu_hash,
-                                                    MapType::percpu_array};
+constexpr std::array own_rows = {&hash_row,  &array_row, &percpu_hash_row,  &percpu_array_row,
+                                 &queue_row, &stack_row, &bloom_filter_row, &struct_ops_row};
 
 bool name_ok(std::string_view name) {
   return name.size() < 16 && std::ranges::all_of(
@@ -50,15 +48,27 @@ Result<void> check_common(const MapSpec& spec) {
   return {};
 }
 
+/// Which maps can stand in others (bpf_map_meta_alloc(), ops->map_meta_equal).
+Result<MapRef> inner_map(const MapSpec& spec, const Environment& environment) {
+  if (environment.objects == nullptr) return fail(EBADF, "inner_map_fd: there are no descriptors");
+  MapRef inner = TRY(with_context(environment.objects->map(spec.inner_map_fd), "inner_map_fd"));
+  const MapFacts& facts = inner->facts();
+  if (facts.inner != nullptr) return fail(EINVAL, "a map of maps of maps");
+  if (facts.type == MapType::prog_array || facts.type == MapType::cgroup_storage ||
+      facts.type == MapType::percpu_cgroup_storage)
+    return fail(kENOTSUPP, "a map of " + std::string(map_type_name(facts.type)) + " maps");
+  return inner;
+}
+
 }  // namespace
 
 const MapTypeRow* find_row(MapType type) {
-  for (const MapTypeRow* row : rows)
+  for (const MapTypeRow* row : own_rows)
     if (row->type == type) return row;
+  for (const MapTypeRow& row : reserved_rows)
+    if (row.type == type) return &row;
   return nullptr;
 }
-
-std::span<const MapType> supported_types() { return types; }
 
 Result<MapRef> create(const MapSpec& spec, const Environment& environment) {
   if (auto ok = check_common(spec); !ok) return std::unexpected(std::move(ok).error());
@@ -71,7 +81,11 @@ Result<MapRef> create(const MapSpec& spec, const Environment& environment) {
   if (spec.ifindex != 0)
     return fail(EINVAL, "maps offloaded to a device (map_ifindex) are not supported by skep");
   if (!name_ok(spec.name)) return fail(EINVAL, "map name '" + spec.name + "': at most 15 of [A-Za-z0-9_.]");
+  MapRef inner;
+  if (spec.type == MapType::array_of_maps || spec.type == MapType::hash_of_maps)
+    inner = TRY(with_context(inner_map(spec, environment), type));
   MapRef map = TRY(with_context(row->make(spec, environment), type));
+  if (inner != nullptr) map->set_inner(*inner);
   map->mutable_facts().map_address = reinterpret_cast<u64>(map.get());
   return map;
 }

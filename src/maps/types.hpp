@@ -1,5 +1,7 @@
 // One row a map type: what registry.cpp collects. A type's file defines its row; nothing else of it is seen.
 #pragma once
+#include <array>
+
 #include "maps/map.hpp"
 
 namespace skep::maps {
@@ -11,13 +13,24 @@ struct MapTypeRow {
   Result<MapRef> (*make)(const MapSpec& spec, const Environment& environment) = nullptr;
   /// ops->map_check_btf() beyond the sizes: whether the type takes BTF, and of a void key (array of one
   /// DATASEC).
-  enum class Btf : u8 { no, any, array } btf = Btf::no;
+  ///   no          none; void_key  only a key without type
+  ///   array       a 32-bit integer, or void for the array of one DATASEC
+  ///   int_key     a 32-bit integer; struct_key  a structure (lpm_trie); cgroup_key  struct
+  ///               bpf_cgroup_storage_key or u64
+  enum class Btf : u8 { no, any, array, int_key, struct_key, cgroup_key, void_key } btf = Btf::no;
 };
 
 extern const MapTypeRow array_row;
 extern const MapTypeRow percpu_array_row;
 extern const MapTypeRow hash_row;
 extern const MapTypeRow percpu_hash_row;
+extern const MapTypeRow queue_row;
+extern const MapTypeRow stack_row;
+extern const MapTypeRow bloom_filter_row;
+extern const MapTypeRow struct_ops_row;
+/// reserved.cpp
+extern const std::array<MapTypeRow, 25> reserved_rows;
+[[nodiscard]] Result<void> check_hash(const MapSpec& spec);
 
 /// The row of a type, or nullptr.
 [[nodiscard]] const MapTypeRow* find_row(MapType type);

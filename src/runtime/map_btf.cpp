@@ -31,6 +31,25 @@ Result<void> check_array_key(const MapSpec& spec, const btf::Btf& btf) {
   return {};
 }
 
+/// What the types with rules of their own for the key take (their map_check_btf()).
+Result<void> check_special_key(maps::MapTypeRow::Btf rule, const MapSpec& spec, const btf::Btf& btf) {
+  using Btf = maps::MapTypeRow::Btf;
+  const btf::Type& key = btf.type(btf.skip_modifiers(spec.btf_key_type_id));
+  const bool is_int = key.kind == btf::Kind::int_ && key.int_offset == 0;
+  if (rule == Btf::int_key && !(is_int && key.int_bits == 32))
+    return fail(EINVAL,
+                fmt::format("BTF: the key of a {} map is a 32-bit integer", map_type_name(spec.type)));
+  if (rule == Btf::struct_key && key.kind != btf::Kind::struct_)
+    return fail(EINVAL, fmt::format("BTF: the key of a {} map is a structure", map_type_name(spec.type)));
+  if (rule == Btf::cgroup_key) {
+    const bool wide = spec.key_size != 8;
+    if (wide ? key.kind != btf::Kind::struct_ || btf.entries(key).size() != 2
+             : !(is_int && key.int_bits == 64))
+      return fail(EINVAL, "BTF: the key is a u64 or struct bpf_cgroup_storage_key");
+  }
+  return {};
+}
+
 /// Which map types may have which special fields in their values (kernel: map_check_btf()).
 bool field_allowed(MapType type, btf::FieldKind kind) {
   using btf::FieldKind;
@@ -77,17 +96,21 @@ Result<void> check_map_btf(const MapSpec& spec, const btf::Btf& btf, maps::MapFa
   using Btf = maps::MapTypeRow::Btf;
   const maps::MapTypeRow* row = maps::find_row(spec.type);
   const Btf rule = row != nullptr ? row->btf : Btf::no;
+  if (rule == Btf::void_key && spec.btf_key_type_id != 0)
+    return fail(EINVAL, fmt::format("BTF: {} maps have no key", map_type_name(spec.type)));
   if (rule == Btf::no) return fail(kENOTSUPP, fmt::format("{} maps take no BTF", map_type_name(spec.type)));
   if (spec.btf_key_type_id != 0) {
     if (auto ok = check_size(btf, spec.btf_key_type_id, spec.key_size, "key"); !ok)
       return std::unexpected(std::move(ok).error());
-  } else if (rule != Btf::array) {
+  } else if (rule != Btf::array && rule != Btf::void_key) {
     return fail(EINVAL, fmt::format("BTF: the key of a {} map needs a type", map_type_name(spec.type)));
   }
   if (auto ok = check_size(btf, spec.btf_value_type_id, spec.value_size, "value"); !ok)
     return std::unexpected(std::move(ok).error());
   if (rule == Btf::array)
     if (auto ok = check_array_key(spec, btf); !ok) return std::unexpected(std::move(ok).error());
+  if (rule == Btf::int_key || rule == Btf::struct_key || rule == Btf::cgroup_key)
+    if (auto ok = check_special_key(rule, spec, btf); !ok) return std::unexpected(std::move(ok).error());
   if (auto ok = find_special_fields(spec, btf, facts); !ok) return ok;
   facts.btf = &btf;
   facts.value_type_id = spec.btf_value_type_id;

@@ -128,7 +128,19 @@ class UserKernel final : public Kernel {
   hooks::XdpConfig xdp_config(const Program& program);
   hooks::XdpProgram hook_program(const Program& program) const;
 
+  /// What descriptors in map specs and values mean.
+  class MapObjects final : public maps::Objects {
+   public:
+    explicit MapObjects(UserKernel& kernel) : kernel_(kernel) {}
+    Result<maps::MapRef> map(int fd) override;
+    Result<std::shared_ptr<const maps::ProgramRef>> program(int fd) override;
+
+   private:
+    UserKernel& kernel_;
+  };
+
   std::unique_ptr<maps::PercpuArea> percpu_;
+  MapObjects map_objects_{*this};
   std::unique_ptr<TraceRing> trace_;
   std::recursive_mutex mutex_;
   TagHash tag_hash_;

@@ -16,8 +16,13 @@ struct MapBtf {
 
 }  // namespace
 
+Result<maps::MapRef> UserKernel::MapObjects::map(int fd) { return kernel_.map(fd); }
+Result<std::shared_ptr<const maps::ProgramRef>> UserKernel::MapObjects::program(int) {
+  return fail(EOPNOTSUPP, "programs in maps are not supported by skep");
+}
+
 Result<Handle> UserKernel::map_create(const MapSpec& spec) {
-  maps::MapRef made = TRY(maps::create(spec, {percpu_.get()}));
+  maps::MapRef made = TRY(maps::create(spec, {percpu_.get(), &map_objects_}));
   if (spec.btf_key_type_id != 0 || spec.btf_value_type_id != 0) {
     auto object = TRY(btf(spec.btf_fd));
     if (auto ok = check_map_btf(spec, object->btf, made->mutable_facts()); !ok)

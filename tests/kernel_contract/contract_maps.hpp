@@ -142,4 +142,86 @@ TEST_P(KernelContract, MmapableArraysAreMemoryThatCallersShare) {
   EXPECT_EQ(error_of(kernel().map_memory(map(map_spec(MapType::array, 4, 8, 2)).fd())), EINVAL);
 }
 
+TEST_P(KernelContract, MapsOfEveryTypeWithoutBtfAreMade) {
+  const Handle inner = map(map_spec(MapType::array, 4, 8, 1));
+  struct Made {
+    MapType type;
+    u32 key, value, entries, flags;
+    u32 added_flags = 0;  ///< by the kernel
+  };
+  const std::vector<Made> all = {{MapType::prog_array, 4, 4, 4, 0},
+                                 {MapType::perf_event_array, 4, 4, 2, 0},
+                                 {MapType::stack_trace, 4, 64, 8, 0},
+                                 {MapType::cgroup_array, 4, 4, 4, 0},
+                                 {MapType::lru_hash, 4, 8, 16, 0},
+                                 {MapType::lru_percpu_hash, 4, 8, 16, 0},
+                                 {MapType::lpm_trie, 8, 8, 8, uapi::F_NO_PREALLOC},
+                                 {MapType::array_of_maps, 4, 4, 4, 0},
+                                 {MapType::hash_of_maps, 4, 4, 4, 0},
+                                 {MapType::devmap, 4, 4, 4, 0, uapi::F_RDONLY_PROG},
+                                 {MapType::sockmap, 4, 4, 4, 0},
+                                 {MapType::cpumap, 4, 4, 2, 0},
+                                 {MapType::xskmap, 4, 4, 4, 0},
+                                 {MapType::sockhash, 4, 4, 4, 0},
+                                 {MapType::cgroup_storage, 16, 8, 0, 0},
+                                 {MapType::reuseport_sockarray, 4, 4, 4, 0},
+                                 {MapType::percpu_cgroup_storage, 16, 8, 0, 0},
+                                 {MapType::queue, 0, 8, 4, 0},
+                                 {MapType::stack, 0, 8, 4, 0},
+                                 {MapType::devmap_hash, 4, 4, 4, 0, uapi::F_RDONLY_PROG},
+                                 {MapType::ringbuf, 0, 0, 4096, 0},
+                                 {MapType::bloom_filter, 0, 8, 8, 0},
+                                 {MapType::user_ringbuf, 0, 0, 4096, 0},
+                                 {MapType::arena, 0, 0, 16, uapi::F_MMAPABLE}};
+  for (const Made& of : all) {
+    MapSpec spec = map_spec(of.type, of.key, of.value, of.entries, of.flags, "every_type");
+    if (of.type == MapType::array_of_maps || of.type == MapType::hash_of_maps) spec.inner_map_fd = inner.fd();
+    const Handle made = map(spec);
+    const auto info = kernel().map_info(made.fd());
+    ASSERT_TRUE(info.has_value()) << map_type_name(of.type) << ": " << info.error().what;
+    EXPECT_EQ(info->type, of.type);
+    EXPECT_EQ(info->key_size, of.key);
+    EXPECT_EQ(info->value_size, of.value);
+    EXPECT_EQ(info->max_entries, of.entries);
+    EXPECT_EQ(info->flags, of.flags | of.added_flags) << map_type_name(of.type);
+  }
+}
+
+TEST_P(KernelContract, QueuesAndStacksHaveNoKeys) {
+  for (const MapType type : {MapType::queue, MapType::stack}) {
+    const Handle made = map(map_spec(type, 0, 4, 2));
+    const auto push = [&](u32 value, u64 flags = 0) {
+      return error_of(kernel().map_update_elem(made.fd(), {}, bytes_of(value), flags));
+    };
+    EXPECT_EQ(push(1), 0);
+    EXPECT_EQ(push(2), 0);
+    EXPECT_EQ(push(3), E2BIG);
+    EXPECT_EQ(push(3, uapi::NOEXIST), EINVAL);
+    EXPECT_EQ(push(9, uapi::EXIST), 0) << "in the oldest one's place";
+    u32 value = 0;
+    EXPECT_EQ(error_of(kernel().map_lookup_elem(made.fd(), {}, mut_bytes_of(value))), 0);
+    EXPECT_EQ(value, type == MapType::queue ? 2u : 9u);
+    std::vector<u32> popped;
+    while (kernel().map_lookup_and_delete_elem(made.fd(), {}, mut_bytes_of(value))) popped.push_back(value);
+    EXPECT_EQ(popped, type == MapType::queue ? (std::vector<u32>{2, 9}) : (std::vector<u32>{9, 2}));
+    EXPECT_EQ(error_of(kernel().map_lookup_and_delete_elem(made.fd(), {}, mut_bytes_of(value))), ENOENT);
+    EXPECT_EQ(error_of(kernel().map_lookup_elem(made.fd(), {}, mut_bytes_of(value))), ENOENT);
+    EXPECT_EQ(error_of(kernel().map_delete_elem(made.fd(), {})), EINVAL);
+  }
+}
+
+TEST_P(KernelContract, BloomFiltersAreAskedForTheValue) {
+  const Handle made = map(map_spec(MapType::bloom_filter, 0, 8, 100));
+  const u64 pushed = 5;
+  u64 asked = 5, absent = 6;
+  EXPECT_EQ(error_of(kernel().map_lookup_elem(made.fd(), {}, mut_bytes_of(asked))), ENOENT);
+  EXPECT_EQ(error_of(kernel().map_update_elem(made.fd(), {}, bytes_of(pushed), 0)), 0);
+  EXPECT_EQ(error_of(kernel().map_update_elem(made.fd(), {}, bytes_of(pushed), uapi::NOEXIST)), EINVAL);
+  EXPECT_EQ(error_of(kernel().map_update_elem(made.fd(), {}, bytes_of(pushed), uapi::EXIST)), EINVAL);
+  EXPECT_EQ(error_of(kernel().map_lookup_elem(made.fd(), {}, mut_bytes_of(asked))), 0);
+  EXPECT_EQ(asked, 5u);
+  EXPECT_EQ(error_of(kernel().map_lookup_elem(made.fd(), {}, mut_bytes_of(absent))), ENOENT);
+  EXPECT_EQ(error_of(kernel().map_lookup_and_delete_elem(made.fd(), {}, mut_bytes_of(asked))), kENOTSUPP);
+}
+
 }  // namespace skep::contract

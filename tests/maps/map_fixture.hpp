@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/rcu.hpp"
@@ -26,12 +27,31 @@ class MapTest : public ::testing::Test {
     return spec;
   }
   MapRef make(const MapSpec& of) {
-    auto map = create(of, {area_.get()});
+    auto map = create(of, environment());
     EXPECT_TRUE(map.has_value()) << map.error().what;
     return map ? *map : nullptr;
   }
 
+  Environment environment() { return {area_.get(), &objects_}; }
+
+  /// Descriptors as tests give them out.
+  struct TestObjects final : Objects {
+    std::map<int, MapRef> maps;
+    std::map<int, std::shared_ptr<const ProgramRef>> programs;
+    Result<MapRef> map(int fd) override {
+      const auto it = maps.find(fd);
+      if (it == maps.end()) return fail(EBADF, "no such map");
+      return it->second;
+    }
+    Result<std::shared_ptr<const ProgramRef>> program(int fd) override {
+      const auto it = programs.find(fd);
+      if (it == programs.end()) return fail(EBADF, "no such program");
+      return it->second;
+    }
+  };
+
   std::unique_ptr<PercpuArea> area_ = *PercpuArea::create(test_cpus);
+  TestObjects objects_;
 };
 
 template <class T>
