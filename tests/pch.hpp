@@ -1,4 +1,4 @@
-// Precompiled for every test program (preset quick).
+// Precompiled for every test program.
 #pragma once
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Precompiled for every room (preset quick): the headers nearly every file needs, and nothing of ours.
+// Precompiled for every room: the headers nearly every file needs, and nothing of ours.
 #pragma once
 #include <algorithm>
 #include <array>
