@@ -17,7 +17,7 @@ enum class Arg : u8 {
   mem,
   const_size,
   const_size_or_zero,
-  const_alloc_size,
+  const_alloc_size,  ///< a known constant, 0 too
   ctx,
   spin_lock,
   sock_common,
@@ -33,8 +33,6 @@ enum class Arg : u8 {
   timer,
   kptr,
   dynptr,
-  int_ptr,
-  long_ptr,
 };
 enum class Ret : u8 {
   integer,
@@ -45,6 +43,7 @@ enum class Ret : u8 {
   sock_common,
   ringbuf_mem,
   mem,
+  dynptr_mem,  ///< memory of the dynptr argument
   mem_or_btf_id,
   btf_id,
 };
@@ -67,11 +66,38 @@ enum Flag : u32 {
   rcu = 1u << 14,
 };
 
+/// Types of the kernel that contracts name; `any`: the verifier takes it from elsewhere (a map's value).
+enum class KernelType : u8 {
+  none,
+  any,
+  task,
+  sock_common,
+  tcp_sock,
+  tcp6_sock,
+  tcp_timewait_sock,
+  tcp_request_sock,
+  udp6_sock,
+  unix_sock,
+  mptcp_sock,
+  socket,
+  file,
+  inode,
+  path,
+  linux_binprm,
+  cgroup,
+  seq_file,
+  sk_buff,
+  xdp_buff,
+  pt_regs,
+};
+/// The struct's name in the kernel's BTF: "task_struct", "tcp_sock", ...; empty for none and any.
+[[nodiscard]] std::string_view kernel_type_name(KernelType type);
+
 struct ArgSpec {
   Arg kind = Arg::none;
   u32 flags = 0;
-  u32 size = 0;       ///< of a fixed_size mem
-  u32 btf_id_of = 0;  ///< index of a well-known kernel type for btf_id arguments; 0: none
+  u32 size = 0;                        ///< of a fixed_size mem
+  KernelType type = KernelType::none;  ///< of a btf_id argument
   bool operator==(const ArgSpec&) const = default;
 };
 
@@ -82,11 +108,13 @@ struct Contract {
   std::array<ArgSpec, 5> args{};
   Ret ret = Ret::integer;
   u32 ret_flags = 0;
+  KernelType ret_type = KernelType::none;  ///< of a btf_id result
   bool gpl_only = false;
   bool changes_packet = false;  ///< bpf_helper_changes_pkt_data()
   bool might_sleep = false;
   bool fastcall = false;    ///< allow_fastcall
   bool pkt_access = false;  ///< takes packet pointers as map_key, map_value and mem arguments
+  u64 only_types = 0;       ///< bit n: programs of type n have this contract; 0: all that have no other
 };
 
 }  // namespace skep::helpers

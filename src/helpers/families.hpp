@@ -1,5 +1,6 @@
-// The families of helpers, one file each. A row is what the verifier demands and the code that runs.
-// Adding a helper: a row in its family. Adding a family: a file, a declaration here, a line in table.cpp.
+// The families of helpers, one file each. A row is an id and the code that runs; what the verifier demands of
+// it stands in contracts/. Adding a helper's code: a row in its family. Adding a family: a file, a
+// declaration here, a line in table.cpp.
 #pragma once
 #include <span>
 
@@ -9,10 +10,11 @@
 
 namespace skep::helpers {
 
+/// The code of one helper; programs of one type may have code of their own for an id (`only`).
 struct HelperRow {
-  Contract contract;
+  u32 id = 0;  ///< enum bpf_func_id
   HelperFn fn = nullptr;
-  ProgType only = ProgType::unspec;  ///< set: other program types have a helper of this id that skep lacks
+  ProgType only = ProgType::unspec;  ///< set: for programs of this type alone
 };
 
 [[nodiscard]] std::span<const HelperRow> map_family();
@@ -21,21 +23,6 @@ struct HelperRow {
 [[nodiscard]] std::span<const HelperRow> string_family();
 [[nodiscard]] std::span<const HelperRow> net_family();
 [[nodiscard]] std::span<const HelperRow> xdp_family();
-
-// Words for rows. Arguments as ArgSpec, so that rows read like the kernel's struct bpf_func_proto.
-inline constexpr ArgSpec anything{Arg::anything};
-inline constexpr ArgSpec ctx{Arg::ctx};
-inline constexpr ArgSpec const_map_ptr{Arg::const_map_ptr};
-inline constexpr ArgSpec map_key{Arg::map_key};
-inline constexpr ArgSpec map_value{Arg::map_value};
-inline constexpr ArgSpec mem_rdonly{Arg::mem, rdonly};
-inline constexpr ArgSpec mem_rdonly_or_null{Arg::mem, rdonly | maybe_null};
-inline constexpr ArgSpec mem_uninit{Arg::mem, uninit | mem_write};
-inline constexpr ArgSpec const_size{Arg::const_size};
-inline constexpr ArgSpec const_size_or_zero{Arg::const_size_or_zero};
-inline constexpr ArgSpec const_str{Arg::const_str};
-/// Eight bytes that the helper fills: `long *`.
-inline constexpr ArgSpec long_out{Arg::mem, fixed_size | uninit | mem_write | aligned, 8};
 
 /// A negative errno as a helper's 64-bit result.
 constexpr u64 error_result(int positive_errno) { return static_cast<u64>(-static_cast<s64>(positive_errno)); }

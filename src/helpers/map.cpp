@@ -18,22 +18,11 @@ u64 map_delete_elem(u64 map, u64 key, u64, u64, u64, RunContext*) {
   return static_cast<u64>(s64{pointer<maps::Map>(map)->remove(pointer<std::byte>(key))});
 }
 
-constexpr std::array<HelperRow, 3> rows = {{
-    {{.id = 1,
-      .name = "map_lookup_elem",
-      .args = {const_map_ptr, map_key},
-      .ret = Ret::map_value,
-      .ret_flags = maybe_null,
-      .pkt_access = true},
-     map_lookup_elem},
-    {{.id = 2,
-      .name = "map_update_elem",
-      .args = {const_map_ptr, map_key, map_value, anything},
-      .pkt_access = true},
-     map_update_elem},
-    {{.id = 3, .name = "map_delete_elem", .args = {const_map_ptr, map_key}, .pkt_access = true},
-     map_delete_elem},
-}};
+constexpr HelperRow rows[] = {
+    {1, map_lookup_elem},
+    {2, map_update_elem},
+    {3, map_delete_elem},
+};
 
 }  // namespace
 

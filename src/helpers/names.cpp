@@ -229,7 +229,8 @@ struct Permission {
   std::array<u64, 4> helpers;
 };
 
-constexpr std::array<Permission, 27> permissions = {{
+/// Of the types that the goldens do not have, tracing, lsm and struct_ops: what their hooks may call at most.
+constexpr std::array<Permission, 30> permissions = {{
     {ProgType::socket_filter,
      {0x0080c4280643d1ee, 0x2d6f260063810010, 0x80779e3176303f7c, 0x00000000000f0ffc}},
     {ProgType::kprobe, {0x008024280a43d1fe, 0x296f260063810008, 0x8073fe307630207c, 0x00000000000f0fec}},
@@ -246,7 +247,7 @@ constexpr std::array<Permission, 27> permissions = {{
     {ProgType::sock_ops, {0x0aa244280243d1ee, 0x2d6f3e0163830040, 0x80779e317631ff7c, 0x00000000000f0ffc}},
     {ProgType::sk_skb, {0x0094cce80643d3ee, 0x296f260863f10100, 0x80779e3176303f7c, 0x00000000000f0ffc}},
     {ProgType::cgroup_device,
-     {0x008004280243d1ee, 0x296f260063830000, 0x80739e307630207c, 0x00000000000f0fec}},
+     {0x008004280243d1ee, 0x296f260063830000, 0x8c739e307630207c, 0x00000000000f0fec}},
     {ProgType::sk_msg, {0xf08004280243d1ee, 0x2d6f3e006f810080, 0x80779e3176303f7c, 0x00000000000f0ffc}},
     {ProgType::raw_tracepoint,
      {0x008024280a43d1fe, 0x296f260063810008, 0x8073fe307630207c, 0x00000000000f0fec}},
@@ -259,15 +260,84 @@ constexpr std::array<Permission, 27> permissions = {{
     {ProgType::flow_dissector,
      {0x008004280443d1ee, 0x296f260063810000, 0x80779e3176303f7c, 0x00000000000f0ffc}},
     {ProgType::cgroup_sysctl,
-     {0x008004280243d1ee, 0x296f27e063830000, 0x80739e317630207c, 0x00000000000f0fec}},
+     {0x008004280243d1ee, 0x296f27e063830000, 0x8c739e317630207c, 0x00000000000f0fec}},
     {ProgType::raw_tracepoint_writable,
      {0x008024280a43d1fe, 0x296f260063810008, 0x8073fe307630207c, 0x00000000000f0fec}},
     {ProgType::cgroup_sockopt,
      {0x028204280243d1ee, 0x2d6f3e0163830000, 0x8c739e307630207c, 0x00000000000f0fec}},
     {ProgType::sk_lookup, {0x008004280243d1ee, 0x396f260063c10000, 0x80779e3176303f7c, 0x00000000000f0ffc}},
     {ProgType::syscall, {0x008064280a43d1fe, 0x2b6fbe0063810008, 0x907fbff476383f7c, 0x00000000000f0ffc}},
+    {ProgType::tracing, {0x028264280a43d1fe, 0xeb6fbe0063810008, 0x93f7fe3476783f7c, 0x00000000000f0ffc}},
+    {ProgType::lsm, {0x028264280a43d1fe, 0x2b6fbe0063830008, 0x9ff7fe36f63e3f7c, 0x00000000000f0ffe}},
+    {ProgType::struct_ops, {0x028204280043d1ee, 0x296f3e0063810000, 0x80739e307630207c, 0x00000000000f0fec}},
     {ProgType::netfilter, {0x008004280043d1ee, 0x296f260063810000, 0x80739e307630207c, 0x00000000000f0fec}},
 }};
+
+constexpr u32 fn_setsockopt = 49, fn_getsockopt = 57, fn_bind = 64, fn_get_local_storage = 81,
+              fn_seq_printf = 126, fn_seq_write = 127, fn_seq_printf_btf = 150, fn_get_attach_cookie = 174,
+              fn_get_func_arg = 183, fn_get_func_arg_cnt = 185, fn_get_retval = 186, fn_set_retval = 187;
+
+/// Control group hooks whose result the caller does not see.
+bool without_retval(AttachType attach) {
+  switch (attach) {
+    case AttachType::cgroup_inet_ingress:
+    case AttachType::cgroup_inet_egress:
+    case AttachType::cgroup_sock_ops:
+    case AttachType::cgroup_udp4_recvmsg:
+    case AttachType::cgroup_udp6_recvmsg:
+    case AttachType::cgroup_unix_recvmsg:
+    case AttachType::cgroup_inet4_getpeername:
+    case AttachType::cgroup_inet6_getpeername:
+    case AttachType::cgroup_unix_getpeername:
+    case AttachType::cgroup_inet4_getsockname:
+    case AttachType::cgroup_inet6_getsockname:
+    case AttachType::cgroup_unix_getsockname:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool barred_from_tracing(AttachType attach, u32 id) {
+  const bool iterator = attach == AttachType::trace_iter;
+  const bool trampoline = !iterator && attach != AttachType::trace_raw_tp;
+  switch (id) {
+    case fn_seq_printf:
+    case fn_seq_write:
+    case fn_seq_printf_btf:
+    case fn_setsockopt:
+    case fn_getsockopt:
+      return !iterator;
+    case fn_get_attach_cookie:
+      return iterator;
+    default:
+      return id >= fn_get_func_arg && id <= fn_get_func_arg_cnt && !trampoline;
+  }
+}
+
+/// What the type may call, but not at this hook.
+bool barred_at(ProgType type, AttachType attach, u32 id) {
+  const bool retval = id == fn_get_retval || id == fn_set_retval;
+  const bool sockopt = id == fn_setsockopt || id == fn_getsockopt;
+  switch (type) {
+    case ProgType::cgroup_sock_addr:
+      if (id == fn_bind)
+        return attach != AttachType::cgroup_inet4_connect && attach != AttachType::cgroup_inet6_connect;
+      return retval && without_retval(attach);
+    case ProgType::cgroup_sockopt:
+      return (sockopt && attach != AttachType::cgroup_setsockopt) || (retval && without_retval(attach));
+    case ProgType::cgroup_device:
+    case ProgType::cgroup_sysctl:
+    case ProgType::cgroup_sock:
+      return retval && without_retval(attach);
+    case ProgType::tracing:
+      return barred_from_tracing(attach, id);
+    case ProgType::lsm:
+      return (retval || sockopt || id == fn_get_local_storage) && attach != AttachType::lsm_cgroup;
+    default:
+      return false;
+  }
+}
 
 }  // namespace
 
@@ -278,6 +348,10 @@ bool allowed(ProgType type, u32 id) {
   for (const Permission& permission : permissions)
     if (permission.type == type) return (permission.helpers[id / 64] >> (id % 64) & 1) != 0;
   return false;
+}
+
+bool allowed(ProgType type, AttachType attach, u32 id) {
+  return allowed(type, id) && !barred_at(type, attach, id);
 }
 
 }  // namespace skep::helpers

@@ -25,13 +25,9 @@ u64 csum_diff(u64 from, u64 from_size, u64 to, u64 to_size, u64 seed64, RunConte
   return csum_fold_to_16(sum);
 }
 
-constexpr std::array<HelperRow, 1> rows = {{
-    {{.id = 28,
-      .name = "csum_diff",
-      .args = {mem_rdonly_or_null, const_size_or_zero, mem_rdonly_or_null, const_size_or_zero, anything},
-      .pkt_access = true},
-     csum_diff},
-}};
+constexpr HelperRow rows[] = {
+    {28, csum_diff},
+};
 
 }  // namespace
 

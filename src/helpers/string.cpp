@@ -84,11 +84,11 @@ u64 strncmp_(u64 first, u64 size, u64 second, u64, u64, RunContext*) {
   return static_cast<u64>(s64{order < 0 ? -1 : order > 0 ? 1 : 0});
 }
 
-constexpr std::array<HelperRow, 3> rows = {{
-    {{.id = 105, .name = "strtol", .args = {mem_rdonly, const_size, anything, long_out}}, strtol_},
-    {{.id = 106, .name = "strtoul", .args = {mem_rdonly, const_size, anything, long_out}}, strtoul_},
-    {{.id = 182, .name = "strncmp", .args = {mem_rdonly, const_size, const_str}}, strncmp_},
-}};
+constexpr HelperRow rows[] = {
+    {105, strtol_},
+    {106, strtoul_},
+    {182, strncmp_},
+};
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// The table of helpers: its families, looked up by id. See table.hpp.
+// The code of helpers: the families, looked up by id and program type. See table.hpp.
 #include "helpers/table.hpp"
 
 #include <array>
@@ -12,11 +12,16 @@ using Family = std::span<const HelperRow> (*)();
 constexpr std::array<Family, 6> families = {map_family,    trace_family, task_family,
                                             string_family, net_family,   xdp_family};
 
-const HelperRow* find(u32 id) {
+/// A row for this type alone wins over one for all.
+const HelperRow* find(ProgType type, u32 id) {
+  const HelperRow* general = nullptr;
   for (const Family family : families)
-    for (const HelperRow& row : family())
-      if (row.contract.id == id) return &row;
-  return nullptr;
+    for (const HelperRow& row : family()) {
+      if (row.id != id) continue;
+      if (row.only == type && type != ProgType::unspec) return &row;
+      if (row.only == ProgType::unspec) general = &row;
+    }
+  return general;
 }
 
 /// Symbols stand 16 bytes apart below __bpf_call_base, helpers first, then the internal functions.
@@ -28,17 +33,10 @@ constexpr s32 internal_count = fn_internal_end - fn_internal_base;
 
 HelperFn internal_function(s32 id);  // internal.cpp
 
-const Contract* lookup(ProgType type, AttachType, u32 id) {
-  if (!allowed(type, id)) return nullptr;
-  const HelperRow* row = find(id);
-  if (row == nullptr || (row->only != ProgType::unspec && row->only != type)) return nullptr;
-  return &row->contract;
-}
-
-HelperFn function(s32 id) {
+HelperFn function(ProgType type, s32 id) {
   if (id > fn_internal_base) return internal_function(id);
   if (id <= 0) return nullptr;
-  const HelperRow* row = find(static_cast<u32>(id));
+  const HelperRow* row = find(type, static_cast<u32>(id));
   return row != nullptr ? row->fn : nullptr;
 }
 

@@ -1,5 +1,5 @@
-// The helpers: what the verifier demands of each, which program types may call it, and its code.
-// One file a family; a row is {contract, function}. table.cpp lists the families.
+// The helpers: what the verifier demands of each (contracts/), which program types may call it (names.cpp),
+// and its code (one file a family, listed in table.cpp).
 #pragma once
 #include <string_view>
 
@@ -10,12 +10,13 @@
 
 namespace skep::helpers {
 
-/// The contract of helper `id` if programs of this type may call it and skep has it, else nullptr.
-/// Fits verifier::Input::helper.
+/// The contract of helper `id` if programs of this type may call it, else nullptr: the verifier knows every
+/// helper of Linux 6.18, whether or not its code is there. Fits verifier::Input::helper.
 [[nodiscard]] const Contract* lookup(ProgType type, AttachType attach, u32 id);
 
-/// Whether Linux 6.18 lets programs of this type call helper `id`, whether or not skep has it.
+/// Whether Linux 6.18 lets programs of this type call helper `id`, at some hook or at this one.
 [[nodiscard]] bool allowed(ProgType type, u32 id);
+[[nodiscard]] bool allowed(ProgType type, AttachType attach, u32 id);
 
 /// "bpf_map_lookup_elem" for every helper of Linux 6.18; "unknown" for other numbers, as the verifier says.
 /// Fits verifier::Input::helper_name.
@@ -23,8 +24,9 @@ namespace skep::helpers {
 /// One above the greatest helper id (__BPF_FUNC_MAX_ID).
 inline constexpr s32 max_id = 212;
 
-/// The code of a helper or InternalFn; nullptr if there is none. Fits vm::LinkTable::helper.
-[[nodiscard]] HelperFn function(s32 id);
+/// The code of a helper, as programs of this type call it, or of an InternalFn; nullptr if there is none.
+/// Fits vm::LinkTable::helper.
+[[nodiscard]] HelperFn function(ProgType type, s32 id);
 
 /// Where `dump xlated` and the symbol table place a function: its address minus __bpf_call_base. Stable,
 /// negative, distinct for each id; 0 for an id that is neither a helper nor an InternalFn.

@@ -53,17 +53,11 @@ u64 get_current_comm(u64 to, u64 size64, u64, u64, u64, RunContext*) {
   return 0;
 }
 
-constexpr std::array<HelperRow, 9> rows = {{
-    {{.id = 5, .name = "ktime_get_ns"}, ktime_get_ns},
-    {{.id = 7, .name = "get_prandom_u32"}, get_prandom_u32},
-    {{.id = 8, .name = "get_smp_processor_id", .fastcall = true}, get_smp_processor_id},
-    {{.id = 14, .name = "get_current_pid_tgid"}, get_current_pid_tgid},
-    {{.id = 15, .name = "get_current_uid_gid"}, get_current_uid_gid},
-    {{.id = 16, .name = "get_current_comm", .args = {mem_uninit, const_size}}, get_current_comm},
-    {{.id = 125, .name = "ktime_get_boot_ns"}, ktime_get_boot_ns},
-    {{.id = 160, .name = "ktime_get_coarse_ns"}, ktime_get_coarse_ns},
-    {{.id = 208, .name = "ktime_get_tai_ns"}, ktime_get_tai_ns},
-}};
+constexpr HelperRow rows[] = {
+    {5, ktime_get_ns},          {7, get_prandom_u32},       {8, get_smp_processor_id},
+    {14, get_current_pid_tgid}, {15, get_current_uid_gid},  {16, get_current_comm},
+    {125, ktime_get_boot_ns},   {160, ktime_get_coarse_ns}, {208, ktime_get_tai_ns},
+};
 
 }  // namespace
 

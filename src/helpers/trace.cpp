@@ -32,14 +32,10 @@ u64 trace_vprintk(u64 format, u64 size, u64 data, u64 data_size, u64, RunContext
                run);
 }
 
-constexpr std::array<HelperRow, 2> rows = {{
-    {{.id = 6, .name = "trace_printk", .args = {mem_rdonly, const_size}, .gpl_only = true}, trace_printk},
-    {{.id = 177,
-      .name = "trace_vprintk",
-      .args = {mem_rdonly, const_size, mem_rdonly_or_null, const_size_or_zero},
-      .gpl_only = true},
-     trace_vprintk},
-}};
+constexpr HelperRow rows[] = {
+    {6, trace_printk},
+    {177, trace_vprintk},
+};
 
 }  // namespace
 

@@ -96,16 +96,10 @@ u64 redirect(u64 ifindex, u64 flags, u64, u64, u64, RunContext* run) {
   return uapi::XDP_REDIRECT;
 }
 
-constexpr std::array<HelperRow, 7> rows = {{
-    {{.id = 23, .name = "redirect", .args = {anything, anything}}, redirect, ProgType::xdp},
-    {{.id = 44, .name = "xdp_adjust_head", .args = {ctx, anything}, .changes_packet = true}, xdp_adjust_head},
-    {{.id = 54, .name = "xdp_adjust_meta", .args = {ctx, anything}, .changes_packet = true}, xdp_adjust_meta},
-    {{.id = 65, .name = "xdp_adjust_tail", .args = {ctx, anything}, .changes_packet = true}, xdp_adjust_tail},
-    {{.id = 188, .name = "xdp_get_buff_len", .args = {ctx}}, xdp_get_buff_len},
-    {{.id = 189, .name = "xdp_load_bytes", .args = {ctx, anything, mem_uninit, const_size}}, xdp_load_bytes},
-    {{.id = 190, .name = "xdp_store_bytes", .args = {ctx, anything, mem_rdonly, const_size}},
-     xdp_store_bytes},
-}};
+constexpr HelperRow rows[] = {
+    {23, redirect, ProgType::xdp}, {44, xdp_adjust_head}, {54, xdp_adjust_meta},  {65, xdp_adjust_tail},
+    {188, xdp_get_buff_len},       {189, xdp_load_bytes}, {190, xdp_store_bytes},
+};
 
 }  // namespace
 

@@ -28,6 +28,7 @@ constexpr std::size_t license_max = 127;
 constexpr u32 info_record_max = 252;  ///< MAX_FUNCINFO_REC_SIZE, MAX_LINEINFO_REC_SIZE
 constexpr u64 bpf_prog_header = 96;   ///< offsetof(struct bpf_prog, insns), measured
 constexpr u64 page = 4096;
+constexpr s32 tail_call = 12;  ///< an instruction of its own after the fixups
 
 /// license_is_gpl_compatible()
 bool gpl_compatible(std::string_view license) {
@@ -138,7 +139,6 @@ verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, 
   input.line_info = refs.line_info;
   input.helper = helpers::lookup;
   input.helper_name = helpers::name;
-  input.helper_allowed = helpers::allowed;
   input.cpu_count = cpus;
   return input;
 }
@@ -147,6 +147,22 @@ void give_log(Log* log, const verifier::LogOutput& output) {
   if (log == nullptr) return;
   log->text = output.text;
   log->true_size = output.true_size;
+}
+
+/// The verifier knows every helper of Linux; a program that calls one whose code is not there cannot run.
+Result<void> check_helpers_present(const verifier::Verified& verified, Log* log) {
+  const auto& insns = verified.insns();
+  for (std::size_t i = 0; i < insns.size(); ++i) {
+    const isa::Insn& insn = insns[i];
+    if (!verified.facts()[i].seen || insn.code != (isa::op::JMP | isa::op::CALL) || insn.src != 0 ||
+        insn.imm == tail_call || helpers::function(verified.input().type, insn.imm) != nullptr)
+      continue;
+    const std::string message = fmt::format("skep does not have helper {}#{} yet (insn {})",
+                                            helpers::name(static_cast<u32>(insn.imm)), insn.imm, i);
+    if (log != nullptr && !log->text.empty()) log->text += message + "\n";
+    return fail(EOPNOTSUPP, message);
+  }
+  return {};
 }
 
 u64 boot_time_ns() {
@@ -183,6 +199,7 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   vm::LinkTable links;
   links.map_addresses = addresses;
   links.values_addresses = values;
+  links.type = program.type;
   links.helper = helpers::function;
   if (!no_jit) {
     auto compiled = jit::compile(translated, links);
@@ -257,6 +274,11 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   }
   give_log(log, verified->log());
   if (verified->log().overflow) return fail(ENOSPC, "the log is longer than its buffer");
+  program->type = spec.type;
+  program->name = spec.name;
+  program->verified_insns = verified->processed_insns();
+  if (environment.verify_only) return program;
+  if (auto ok = check_helpers_present(*verified, log); !ok) return std::unexpected(std::move(ok).error());
 
   const fixup::Translated translated = TRY(fixup::translate(*verified));
   auto runnable = make_runnable(*program, translated, in_order(refs, translated.maps()), environment.no_jit);

@@ -38,9 +38,6 @@ using HelperLookup = const helpers::Contract* (*)(ProgType type, AttachType atta
 /// The UAPI name of helper `id` ("bpf_map_lookup_elem"), known whether or not implemented; "unknown" if none.
 using HelperName = std::string_view (*)(u32 id);
 
-/// Whether Linux lets programs of this type call helper `id`, whether or not it is implemented.
-using HelperAllowed = bool (*)(ProgType type, u32 id);
-
 struct Input {
   ProgType type = ProgType::unspec;
   AttachType expected_attach_type{};
@@ -54,7 +51,6 @@ struct Input {
   std::span<const LineInfo> line_info;
   HelperLookup helper = nullptr;
   HelperName helper_name = nullptr;
-  HelperAllowed helper_allowed = nullptr;
   u32 cpu_count = 1;  ///< possible CPUs: what bpf_get_smp_processor_id() stays below
 };
 

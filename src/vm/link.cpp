@@ -74,7 +74,7 @@ class Checker {
     if (out_.forms[i] == Form::CALL_KFUNC) return at(i, EOPNOTSUPP, "kernel functions cannot be called");
     if (out_.forms[i] != Form::CALL_HELPER) return {};
     const s32 id = out_.insns[i].imm;
-    out_.helper[i] = links_.helper == nullptr ? nullptr : links_.helper(id);
+    out_.helper[i] = links_.helper == nullptr ? nullptr : links_.helper(links_.type, id);
     if (out_.helper[i] == nullptr) return at(i, ENOENT, fmt::format("helper {} has no implementation", id));
     return {};
   }

@@ -7,6 +7,7 @@
 #include "base/result.hpp"
 #include "helpers/run_context.hpp"
 #include "isa/form.hpp"
+#include "kernel/uapi.hpp"
 
 namespace skep::vm {
 
@@ -14,7 +15,9 @@ namespace skep::vm {
 struct LinkTable {
   std::span<void* const> map_addresses;     ///< Map*, parallel to Translated::maps()
   std::span<void* const> values_addresses;  ///< first value of an array map, or nullptr
-  HelperFn (*helper)(s32 id) = nullptr;     ///< helper or fixup::InternalFn
+  ProgType type = ProgType::unspec;         ///< whose helpers are called
+  /// A helper, as programs of this type call it, or fixup::InternalFn.
+  HelperFn (*helper)(ProgType type, s32 id) = nullptr;
   /// Where a tail call goes: the tail_entry() of the program in slot `index` of the program array `map` (the
   /// address that ld_imm64 loaded), or an Entry without `run` for an empty slot or an index beyond the end.
   Entry (*tail_target)(void* map, u32 index) = nullptr;

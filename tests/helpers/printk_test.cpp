@@ -127,7 +127,7 @@ TEST(Printk, HelperTracesAndReturnsTheLength) {
   Sink sink;
   RunContext run;
   run.trace = &sink;
-  const HelperFn printk = function(6);
+  const HelperFn printk = function(ProgType::xdp, 6);
   ASSERT_NE(printk, nullptr);
   const char format[] = "Hello World %d";
   EXPECT_EQ(printk(address(format), sizeof format, 41, 0, 0, &run), 14u);
@@ -135,11 +135,11 @@ TEST(Printk, HelperTracesAndReturnsTheLength) {
       << "no NUL";
   const std::array<u64, 4> args = {1, 2, 3, 4};
   const char four[] = "%d%d%d%d";
-  EXPECT_EQ(
-      function(177)(address(four), sizeof four, reinterpret_cast<u64>(args.data()), sizeof args, 0, &run),
-      4u);
-  EXPECT_EQ(static_cast<s64>(
-                function(177)(address(four), sizeof four, reinterpret_cast<u64>(args.data()), 7, 0, &run)),
+  EXPECT_EQ(function(ProgType::xdp, 177)(address(four), sizeof four, reinterpret_cast<u64>(args.data()),
+                                         sizeof args, 0, &run),
+            4u);
+  EXPECT_EQ(static_cast<s64>(function(ProgType::xdp, 177)(address(four), sizeof four,
+                                                          reinterpret_cast<u64>(args.data()), 7, 0, &run)),
             -EINVAL);
   EXPECT_EQ(sink.lines, (std::vector<std::string>{"Hello World 41", "1234"}));
 }

@@ -15,7 +15,7 @@ namespace skep::helpers {
 namespace {
 
 s64 call(s32 id, RunContext& run, u64 r1 = 0, u64 r2 = 0, u64 r3 = 0, u64 r4 = 0, u64 r5 = 0) {
-  return static_cast<s64>(function(id)(r1, r2, r3, r4, r5, &run));
+  return static_cast<s64>(function(ProgType::xdp, id)(r1, r2, r3, r4, r5, &run));
 }
 template <class T>
 u64 at(T* where) {

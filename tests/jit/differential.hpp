@@ -34,7 +34,8 @@ inline Outcome run_on(const Entry& entry) {
 
 /// Empty if all engines agree, else what differs and the program.
 inline std::string difference(std::span<const isa::Insn> insns) {
-  const vm::LinkTable links{.helper = [](s32 id) -> HelperFn { return id == 1 ? mixing_helper : nullptr; }};
+  const vm::LinkTable links{
+      .helper = [](ProgType, s32 id) -> HelperFn { return id == 1 ? mixing_helper : nullptr; }};
   const auto interpreted = vm::prepare_unverified(insns, links);
   if (!interpreted) return "refused: " + interpreted.error().what;
   const Outcome want = run_on(interpreted->entry());

@@ -394,7 +394,7 @@ inline u64 call_twice(u64 callback, u64 argument, u64, u64, u64, RunContext* rc)
   const auto* function = reinterpret_cast<const Callback*>(callback);
   return (*function)(1, argument, 3, 4, 5, rc) * 1000 + (*function)(2, argument, 3, 4, 5, rc);
 }
-inline HelperFn test_helper(s32 id) { return id == 1 ? sum_of_arguments : id == 2 ? call_twice : nullptr; }
+inline HelperFn test_helper(ProgType, s32 id) { return id == 1 ? sum_of_arguments : id == 2 ? call_twice : nullptr; }
 
 TEST_P(EngineTest, CallsHelpersWithFiveArgumentsAndTheRunContext) {
   rc_.cpu = 7;
@@ -588,7 +588,7 @@ TEST_P(EngineTest, RunsReentrantlyFromAHelper) {
   static HelperFn chosen;
   chosen = run_inner;
   EXPECT_EQ(run_text("*(u64 *)(r10 -8) = 4; call 1; r1 = *(u64 *)(r10 -8); r0 += r1; exit", nullptr,
-                     {.helper = [](s32) { return chosen; }}),
+                     {.helper = [](ProgType, s32) { return chosen; }}),
             7U);
 }
 

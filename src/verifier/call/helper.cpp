@@ -35,10 +35,6 @@ Status Walk::check_helper_known(s32 func_id, const helpers::Contract*& contract)
                  ? e.input.helper(e.input.type, e.input.expected_attach_type, static_cast<u32>(func_id))
                  : nullptr;
   if (contract != nullptr) return passed;
-  if (e.input.helper_allowed != nullptr && e.input.helper_allowed(e.input.type, static_cast<u32>(func_id)))
-    return e.reject(EOPNOTSUPP,
-                    "skep does not have helper {} yet, which Linux lets programs of this type call\n",
-                    helper_text(func_id));
   return e.reject(EINVAL, "program of this type cannot use helper {}\n", helper_text(func_id));
 }
 

@@ -33,8 +33,6 @@ constexpr TypeList types_for(Arg kind) {
     case Arg::map_key:
     case Arg::map_value:
     case Arg::mem:
-    case Arg::int_ptr:
-    case Arg::long_ptr:
       return mem_types;
     case Arg::const_size:
     case Arg::const_size_or_zero:
@@ -167,10 +165,6 @@ Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallM
       return check_helper_mem(regno, static_cast<s32>(meta.map->value_size), access_of(spec), false, &meta);
     case Arg::func:
       return unsupported("helpers that call back");
-    case Arg::int_ptr:
-    case Arg::long_ptr:
-      CHECK(check_helper_mem(regno, spec.kind == Arg::int_ptr ? 4 : 8, access_of(spec), false, &meta));
-      return check_alignment(regs()[regno], 0, spec.kind == Arg::int_ptr ? 4 : 8, true);
     case Arg::mem:
       meta.raw_mode = (spec.flags & helpers::uninit) != 0;
       if ((spec.flags & helpers::fixed_size) == 0) return passed;  // its size is the next argument

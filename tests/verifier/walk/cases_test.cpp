@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <fstream>
 
-#include "extra_helpers.hpp"
+#include "helpers/table.hpp"
 #include "verifier/cases.hpp"
 
 namespace skep::verifier {
@@ -41,8 +41,7 @@ struct Outcome {
 
 Outcome run(const Case& c) {
   Input in = c.input();
-  in.helper = lookup_with_extras;
-  in.helper_allowed = helpers::allowed;
+  in.helper = helpers::lookup;
   in.cpu_count = 2;
   Outcome out;
   for (u32 i = 0; i < 3; ++i) {

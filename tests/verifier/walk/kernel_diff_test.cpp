@@ -11,7 +11,7 @@
 #include <fstream>
 #include <random>
 
-#include "extra_helpers.hpp"
+#include "helpers/table.hpp"
 #include "isa/disasm.hpp"
 #include "verifier/cases.hpp"
 
@@ -294,7 +294,7 @@ bool comparable(ProgType type, const std::vector<Insn>& insns, const std::vector
       if (i.src > 2 || !bound) return false;
     }
     if (i.code == (op::JMP | op::CALL) && i.src == 0 && helpers::allowed(type, static_cast<u32>(i.imm)) &&
-        lookup_with_extras(type, {}, static_cast<u32>(i.imm)) == nullptr)
+        helpers::lookup(type, {}, static_cast<u32>(i.imm)) == nullptr)
       return false;
     if (isa::class_of(i.code) == op::STX && isa::mode_of(i.code) == op::ATOMIC &&
         isa::bytes_of_size(i.code) < 4)
@@ -381,9 +381,8 @@ TEST(KernelDifference, RandomProgramsGetTheKernelsVerdictAndLog) {
     input.gpl_compatible = true;
     input.insns = insns;
     input.maps = bindings;
-    input.helper = lookup_with_extras;
+    input.helper = helpers::lookup;
     input.helper_name = helpers::name;
-    input.helper_allowed = helpers::allowed;
     input.cpu_count = static_cast<u32>(sysconf(_SC_NPROCESSORS_CONF));
     const Answer ours = ask_skep(input, static_cast<u32>(buffer.size()));
     if (ours.code == EOPNOTSUPP) {

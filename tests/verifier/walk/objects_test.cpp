@@ -6,7 +6,7 @@
 #include <chrono>
 #include <fstream>
 
-#include "extra_helpers.hpp"
+#include "helpers/table.hpp"
 #include "verifier/cases.hpp"
 
 namespace skep::verifier {
@@ -77,9 +77,8 @@ struct Recorded {
     in.btf = types ? &*types : nullptr;
     in.func_info = funcs;
     in.line_info = lines;
-    in.helper = lookup_with_extras;
+    in.helper = helpers::lookup;
     in.helper_name = helpers::name;
-    in.helper_allowed = helpers::allowed;
     in.cpu_count = 2;
     return in;
   }

@@ -1,0 +1,68 @@
+// Contracts of the helpers that belong to no family: time, chance, tasks, text, timers, locks.
+// Facts of Linux 6.18 (struct bpf_func_proto of each helper); a row that names program types stands before
+// the row for all others. Included by contracts.cpp only.
+#pragma once
+#include "helpers/contracts/words.hpp"
+
+namespace skep::helpers {
+
+inline constexpr Contract general_contracts[] = {
+    {.id = 5, .name = "ktime_get_ns"},
+    {.id = 7, .name = "get_prandom_u32"},
+    {.id = 8, .name = "get_smp_processor_id", .fastcall = true, .only_types = fast_cpu_id_types},
+    {.id = 8, .name = "get_smp_processor_id"},
+    {.id = 14, .name = "get_current_pid_tgid"},
+    {.id = 15, .name = "get_current_uid_gid"},
+    {.id = 16, .name = "get_current_comm", .args = {mem_uninit, const_size}},
+    {.id = 42, .name = "get_numa_node_id"},
+    {.id = 77, .name = "rc_repeat", .args = {ctx}, .gpl_only = true},
+    {.id = 78, .name = "rc_keydown", .args = {ctx, anything, anything, anything}, .gpl_only = true},
+    {.id = 80, .name = "get_current_cgroup_id"},
+    {.id = 92, .name = "rc_pointer_rel", .args = {ctx, anything, anything}, .gpl_only = true},
+    {.id = 93, .name = "spin_lock", .args = {spin_lock}, .ret = Ret::void_},
+    {.id = 94, .name = "spin_unlock", .args = {spin_lock}, .ret = Ret::void_},
+    {.id = 105, .name = "strtol", .args = {mem_rdonly, const_size, anything, long_out}},
+    {.id = 106, .name = "strtoul", .args = {mem_rdonly, const_size, anything, long_out}},
+    {.id = 118, .name = "jiffies64"},
+    {.id = 120, .name = "get_ns_current_pid_tgid", .args = {anything, anything, mem_uninit, const_size}},
+    {.id = 123, .name = "get_current_ancestor_cgroup_id", .args = {anything}},
+    {.id = 125, .name = "ktime_get_boot_ns"},
+    {.id = 149, .name = "snprintf_btf", .args = {mem_out, const_size, mem_rdonly, const_size, anything}},
+    {.id = 153,
+     .name = "per_cpu_ptr",
+     .args = {percpu_btf_id, anything},
+     .ret = Ret::mem_or_btf_id,
+     .ret_flags = maybe_null | rdonly},
+    {.id = 154,
+     .name = "this_cpu_ptr",
+     .args = {percpu_btf_id},
+     .ret = Ret::mem_or_btf_id,
+     .ret_flags = rdonly},
+    {.id = 160, .name = "ktime_get_coarse_ns"},
+    {.id = 165,
+     .name = "snprintf",
+     .args = {mem_out_or_null, const_size_or_zero, const_str, mem_rdonly_or_null, const_size_or_zero},
+     .gpl_only = true},
+    {.id = 166, .name = "sys_bpf", .args = {anything, mem_rdonly, const_size}, .might_sleep = true},
+    {.id = 167,
+     .name = "btf_find_by_name_kind",
+     .args = {mem_rdonly, const_size, anything, anything},
+     .might_sleep = true},
+    {.id = 168, .name = "sys_close", .args = {anything}, .might_sleep = true},
+    {.id = 169, .name = "timer_init", .args = {timer, const_map_ptr, anything}, .gpl_only = true},
+    {.id = 170, .name = "timer_set_callback", .args = {timer, func}, .gpl_only = true},
+    {.id = 171, .name = "timer_start", .args = {timer, anything, anything}, .gpl_only = true},
+    {.id = 172, .name = "timer_cancel", .args = {timer}, .gpl_only = true},
+    {.id = 179, .name = "kallsyms_lookup_name", .args = {mem_any, const_size_or_zero, anything, long_out}},
+    {.id = 181, .name = "loop", .args = {anything, func, stack_or_null, anything}},
+    {.id = 182, .name = "strncmp", .args = {mem_rdonly, const_size, const_str}},
+    {.id = 194,
+     .name = "kptr_xchg",
+     .args = {kptr, kptr_release},
+     .ret = Ret::btf_id,
+     .ret_flags = maybe_null,
+     .ret_type = KernelType::any},
+    {.id = 208, .name = "ktime_get_tai_ns"},
+};
+
+}  // namespace skep::helpers
