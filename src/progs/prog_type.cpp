@@ -1,100 +1,30 @@
-// The tables behind prog_type.hpp.
+// The rules behind prog_type.hpp.
 #include "progs/prog_type.hpp"
 
-#include <array>
-#include <span>
+#include "progs/ctx_fields.hpp"
 
 namespace skep::progs {
 namespace {
 
-/// How a field may be accessed: whole or in part, read or written.
-enum Right : u8 { read_whole = 1, read_part = 2, write_whole = 4, write_part = 8, dwords = 16 };
-
-struct Field {
-  u16 off;
-  u16 size;  ///< of one field; a run of `count` of them
-  u16 count;
-  u8 rights;
-  CtxKind kind = CtxKind::scalar;
-};
-
-constexpr u8 r_part = read_whole | read_part;
-constexpr u8 rw_word = r_part | write_whole;
-constexpr u8 rw_all = r_part | write_whole | write_part | dwords;
-
-constexpr Field xdp_md[] = {
-    {0, 4, 1, read_whole, CtxKind::packet},
-    {4, 4, 1, read_whole, CtxKind::packet_end},
-    {8, 4, 1, read_whole, CtxKind::packet_meta},
-    {12, 4, 2, read_whole},  // ingress_ifindex, rx_queue_index
-    {20, 4, 1, read_whole},  // egress_ifindex: programs of devmap entries only
-};
-
-// struct __sk_buff
-constexpr Field skb_socket_filter[] = {
-    {0, 4, 12, r_part},  {48, 4, 5, rw_all},  {68, 4, 1, r_part},
-    {84, 4, 1, r_part},  {164, 4, 1, r_part}, {168, 8, 1, read_whole, CtxKind::sock_common_or_null},
-    {176, 4, 1, r_part},
-};
-constexpr Field skb_sched_cls[] = {
-    {0, 4, 2, r_part},    // len, pkt_type
-    {8, 4, 1, rw_word},   // mark
-    {12, 4, 1, rw_word},  // queue_mapping
-    {16, 4, 4, r_part},   // protocol, vlan_present, vlan_tci, vlan_proto
-    {32, 4, 1, rw_word},  // priority
-    {36, 4, 2, r_part},   // ingress_ifindex, ifindex
-    {44, 4, 1, rw_word},  // tc_index
-    {48, 4, 5, rw_all},   // cb
-    {68, 4, 1, r_part},   // hash
-    {72, 4, 1, rw_word},  // tc_classid
-    {76, 4, 1, read_whole, CtxKind::packet},
-    {80, 4, 1, read_whole, CtxKind::packet_end},
-    {84, 4, 1, r_part},  // napi_id
-    {140, 4, 1, read_whole, CtxKind::packet_meta},
-    {152, 8, 1, read_whole | write_whole},  // tstamp
-    {160, 4, 2, r_part},                    // wire_len, gso_segs
-    {168, 8, 1, read_whole, CtxKind::sock_common_or_null},
-    {176, 4, 1, r_part},      // gso_size
-    {180, 1, 1, read_whole},  // tstamp_type
-    {184, 8, 1, read_whole},  // hwtstamp
-};
-constexpr Field skb_cgroup[] = {
-    {0, 4, 2, r_part},
-    {8, 4, 1, rw_word},
-    {12, 4, 5, r_part},
-    {32, 4, 1, rw_word},
-    {36, 4, 3, r_part},
-    {48, 4, 5, rw_all},
-    {68, 4, 1, r_part},
-    {76, 4, 1, read_whole, CtxKind::packet},
-    {80, 4, 1, read_whole, CtxKind::packet_end},
-    {84, 4, 2, r_part},       // napi_id, family
-    {92, 4, 10, read_whole},  // addresses
-    {132, 4, 2, r_part},      // ports
-    {152, 8, 1, read_whole | write_whole},
-    {164, 4, 1, r_part},
-    {168, 8, 1, read_whole, CtxKind::sock_common_or_null},
-    {176, 4, 1, r_part},
-    {184, 8, 1, read_whole},
-};
+/// Whether the field has the right for this access, which lies inside its run.
+bool right_for(const Field& f, u32 off, u32 size, bool write) {
+  if (size > f.size) {  // two words at once
+    return size == 2 * f.size && (f.rights & (write ? write_pair : read_pair)) != 0;
+  }
+  if (size == f.size) return (f.rights & (write ? write_whole : read_whole)) != 0;
+  if (write) return (f.rights & write_part) != 0;
+  if ((f.rights & read_start) != 0 && (off - f.off) % f.size == 0) return true;
+  return (f.rights & read_part) != 0;
+}
 
 std::optional<CtxAccess> in_fields(std::span<const Field> fields, u32 off, u32 size, bool write,
                                    bool sign_extend) {
+  if (off % size != 0) return std::nullopt;
   for (const Field& f : fields) {
     const u32 end = u32{f.off} + u32{f.size} * f.count;
-    if (off < f.off || off + size > end) continue;
-    if (off % size != 0) return std::nullopt;
-    u8 right;
-    if (size == 8 && f.size == 4) {  // two words at once
-      right = dwords;
-      if (off % 8 != 0) return std::nullopt;
-    } else if (size == f.size) {
-      right = write ? write_whole : read_whole;
-    } else {
-      right = write ? write_part : read_part;
-    }
-    if ((f.rights & right) == 0 || (sign_extend && f.kind != CtxKind::scalar)) return std::nullopt;
-    const bool partial = (f.rights & read_part) != 0 && (f.rights & write_part) == 0;
+    if (off < f.off || off + size > end || !right_for(f, off, size, write)) continue;
+    if (sign_extend && f.kind != CtxKind::scalar) return std::nullopt;
+    const bool partial = (f.rights & (read_part | read_start)) != 0 && (f.rights & write_part) == 0;
     return CtxAccess{f.kind, partial ? u32{f.size} : 0};
   }
   return std::nullopt;
@@ -118,17 +48,13 @@ std::optional<CtxAccess> ctx_access(ProgType type, AttachType attach, s32 off, u
   if (off < 0) return std::nullopt;
   const u32 at = static_cast<u32>(off);
   switch (type) {
-    case ProgType::xdp:
-      if (at >= 20 && attach != AttachType::xdp_devmap) return std::nullopt;
-      return in_fields(xdp_md, at, size, write, sign_extend);
-    case ProgType::socket_filter:
-      return in_fields(skb_socket_filter, at, size, write, sign_extend);
-    case ProgType::sched_cls:
-    case ProgType::sched_act:
-      return in_fields(skb_sched_cls, at, size, write, sign_extend);
-    case ProgType::cgroup_skb:
-      return in_fields(skb_cgroup, at, size, write, sign_extend);
     case ProgType::raw_tracepoint:
+      return in_bytes(0, raw_tracepoint_bytes, at, size, write, false);
+    case ProgType::raw_tracepoint_writable:
+      if (at == 0) {
+        if (size != 8 || write) return std::nullopt;
+        return CtxAccess{CtxKind::tp_buffer, 0};
+      }
       return in_bytes(0, raw_tracepoint_bytes, at, size, write, false);
     case ProgType::kprobe:
       return in_bytes(0, pt_regs_bytes, at, size, write, false);
@@ -136,25 +62,28 @@ std::optional<CtxAccess> ctx_access(ProgType type, AttachType attach, s32 off, u
       return in_bytes(8, tracepoint_bytes, at, size, write, false);
     case ProgType::syscall:
       return in_bytes(0, syscall_ctx_bytes, at, size, write, true);
+    case ProgType::sk_reuseport:
+      if (at >= 20 && at < 24 && size == 1) return std::nullopt;
+      break;
     default:
-      return std::nullopt;
+      break;
   }
+  return in_fields(ctx_fields(type, attach), at, size, write, sign_extend);
 }
 
 bool sock_access(bool common_only, s32 off, u32 size) {
-  constexpr Field bpf_sock[] = {
-      {0, 4, 1, read_whole},   // bound_dev_if
-      {4, 4, 3, r_part},       // family, type, protocol
-      {16, 4, 2, read_whole},  // mark, priority
-      {24, 4, 5, r_part},      // src_ip4, src_ip6
-      {44, 4, 1, r_part},      // src_port
-      {48, 4, 1, r_part},      // dst_port and padding
-      {52, 4, 7, r_part},      // dst_ip4, dst_ip6, state, rx_queue_mapping
-  };
   if (off < 0) return false;
   if (common_only && off >= 8 && off < 24) return false;  // type, protocol, mark, priority
-  return in_fields(bpf_sock, static_cast<u32>(off), size, false, false).has_value();
+  return in_fields(sock_fields(), static_cast<u32>(off), size, false, false).has_value();
 }
+
+bool tcp_sock_access(s32 off, u32 size) {
+  constexpr s32 bytes_received = 80, bytes_acked = 88, end = 112;
+  if (off < 0 || off >= end || static_cast<u32>(off) % size != 0) return false;
+  return size == (off == bytes_received || off == bytes_acked ? 8u : 4u);
+}
+
+bool xdp_sock_access(s32 off, u32 size) { return off >= 0 && off < 4 && off % 4 == 0 && size == 4; }
 
 PacketAccess packet_access(ProgType type) {
   switch (type) {
@@ -171,22 +100,66 @@ PacketAccess packet_access(ProgType type) {
     case ProgType::lwt_xmit:
     case ProgType::sk_skb:
     case ProgType::sk_msg:
+    case ProgType::cgroup_sockopt:
       return PacketAccess::read_write;
     default:
       return PacketAccess::none;
   }
 }
 
+namespace {
+
+ValueRange sock_addr_range(AttachType attach) {
+  switch (attach) {
+    case AttachType::cgroup_udp4_recvmsg:
+    case AttachType::cgroup_udp6_recvmsg:
+    case AttachType::cgroup_unix_recvmsg:
+    case AttachType::cgroup_inet4_getpeername:
+    case AttachType::cgroup_inet6_getpeername:
+    case AttachType::cgroup_unix_getpeername:
+    case AttachType::cgroup_inet4_getsockname:
+    case AttachType::cgroup_inet6_getsockname:
+    case AttachType::cgroup_unix_getsockname:
+      return {1, 1};
+    case AttachType::cgroup_inet4_bind:
+    case AttachType::cgroup_inet6_bind:
+      return {0, 3};
+    default:
+      return {0, 1};
+  }
+}
+
+std::optional<ValueRange> tracing_range(AttachType attach) {
+  switch (attach) {
+    case AttachType::trace_fentry:
+    case AttachType::trace_fexit:
+      return ValueRange{0, 0};
+    case AttachType::trace_iter:
+      return ValueRange{0, 1};
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
 std::optional<ValueRange> return_range(ProgType type, AttachType attach) {
   switch (type) {
+    case ProgType::cgroup_sock_addr:
+      return sock_addr_range(attach);
     case ProgType::cgroup_skb:
       return ValueRange{0, attach == AttachType::cgroup_inet_egress ? 3 : 1};
+    case ProgType::tracing:
+      return tracing_range(attach);
+    case ProgType::kprobe:
+      if (attach == AttachType::trace_kprobe_session || attach == AttachType::trace_uprobe_session)
+        return ValueRange{0, 1};
+      return std::nullopt;
     case ProgType::cgroup_sock:
     case ProgType::sock_ops:
     case ProgType::cgroup_device:
     case ProgType::cgroup_sysctl:
     case ProgType::cgroup_sockopt:
-    case ProgType::cgroup_sock_addr:
     case ProgType::sk_lookup:
     case ProgType::netfilter:
       return ValueRange{0, 1};
@@ -195,20 +168,63 @@ std::optional<ValueRange> return_range(ProgType type, AttachType attach) {
   }
 }
 
+AttachType default_attach_type(ProgType type, AttachType attach) {
+  if (attach != AttachType{}) return attach;
+  if (type == ProgType::cgroup_sock) return AttachType::cgroup_inet_sock_create;
+  if (type == ProgType::sk_reuseport) return AttachType::sk_reuseport_select;
+  return attach;
+}
+
+bool attach_type_fits(ProgType type, AttachType attach) {
+  switch (type) {
+    case ProgType::cgroup_sock:
+      return attach == AttachType::cgroup_inet_sock_create ||
+             attach == AttachType::cgroup_inet_sock_release || attach == AttachType::cgroup_inet4_post_bind ||
+             attach == AttachType::cgroup_inet6_post_bind;
+    case ProgType::cgroup_sock_addr:
+      switch (attach) {
+        case AttachType::cgroup_inet4_bind:
+        case AttachType::cgroup_inet6_bind:
+        case AttachType::cgroup_inet4_connect:
+        case AttachType::cgroup_inet6_connect:
+        case AttachType::cgroup_unix_connect:
+        case AttachType::cgroup_udp4_sendmsg:
+        case AttachType::cgroup_udp6_sendmsg:
+        case AttachType::cgroup_unix_sendmsg:
+          return true;
+        default:
+          return sock_addr_range(attach).min == 1;
+      }
+    case ProgType::cgroup_skb:
+      return attach == AttachType::cgroup_inet_ingress || attach == AttachType::cgroup_inet_egress;
+    case ProgType::cgroup_sockopt:
+      return attach == AttachType::cgroup_setsockopt || attach == AttachType::cgroup_getsockopt;
+    case ProgType::sk_lookup:
+      return attach == AttachType::sk_lookup;
+    case ProgType::sk_reuseport:
+      return attach == AttachType::sk_reuseport_select ||
+             attach == AttachType::sk_reuseport_select_or_migrate;
+    case ProgType::netfilter:
+      return attach == AttachType::netfilter;
+    case ProgType::syscall:
+    case ProgType::ext:
+      return attach == AttachType{};
+    default:
+      return true;
+  }
+}
+
 bool supported(ProgType type) {
   switch (type) {
-    case ProgType::xdp:
-    case ProgType::socket_filter:
-    case ProgType::sched_cls:
-    case ProgType::sched_act:
-    case ProgType::cgroup_skb:
-    case ProgType::raw_tracepoint:
-    case ProgType::kprobe:
-    case ProgType::tracepoint:
-    case ProgType::syscall:
-      return true;
-    default:
+    case ProgType::unspec:
+    case ProgType::lirc_mode2:
+    case ProgType::tracing:
+    case ProgType::struct_ops:
+    case ProgType::ext:
+    case ProgType::lsm:
       return false;
+    default:
+      return true;
   }
 }
 

@@ -8,8 +8,20 @@
 
 namespace skep::progs {
 
-/// What a context field holds when it is read.
-enum class CtxKind : u8 { scalar, packet, packet_end, packet_meta, sock_common_or_null };
+/// What a context field holds when it is read; the last two: pointers to structures of the kernel.
+enum class CtxKind : u8 {
+  scalar,
+  packet,
+  packet_end,
+  packet_meta,
+  sock_common_or_null,
+  sock,
+  sock_or_null,
+  flow_keys,
+  tp_buffer,
+  nf_hook_state,
+  sk_buff,
+};
 
 struct CtxAccess {
   CtxKind kind = CtxKind::scalar;
@@ -23,6 +35,16 @@ struct CtxAccess {
 
 /// struct bpf_sock through a socket pointer, for reading (`common_only`: the part that all sockets have).
 [[nodiscard]] bool sock_access(bool common_only, s32 off, u32 size);
+/// struct bpf_tcp_sock and struct bpf_xdp_sock, for reading.
+[[nodiscard]] bool tcp_sock_access(s32 off, u32 size);
+[[nodiscard]] bool xdp_sock_access(s32 off, u32 size);
+/// Bytes of struct bpf_flow_keys, which flow dissectors read and write.
+inline constexpr u32 flow_keys_bytes = 56;
+
+/// Whether BPF_PROG_LOAD takes this hook for the type (kernel: bpf_prog_load_check_attach()).
+[[nodiscard]] bool attach_type_fits(ProgType type, AttachType attach);
+/// The hook that a program loaded without one gets (kernel: bpf_prog_load_fixup_attach_type()).
+[[nodiscard]] AttachType default_attach_type(ProgType type, AttachType attach);
 
 enum class PacketAccess : u8 { none, read, read_write };
 [[nodiscard]] PacketAccess packet_access(ProgType type);

@@ -9,12 +9,36 @@
 namespace skep::progs {
 namespace {
 
+/// The hook that the kernel was asked at.
+AttachType hook_asked(ProgType type) {
+  switch (type) {
+    case ProgType::cgroup_sock:
+      return AttachType::cgroup_inet_sock_create;
+    case ProgType::cgroup_sock_addr:
+      return AttachType::cgroup_inet4_connect;
+    case ProgType::cgroup_sockopt:
+      return AttachType::cgroup_setsockopt;
+    default:
+      return {};
+  }
+}
+
 std::string answer(ProgType type, s32 off, u32 size) {
-  const auto read = ctx_access(type, {}, off, size, false, false);
-  const auto write = ctx_access(type, {}, off, size, true, false);
+  const auto read = ctx_access(type, hook_asked(type), off, size, false, false);
+  const auto write = ctx_access(type, hook_asked(type), off, size, true, false);
   if (!read && !write) return "";
   std::string text = read && write ? "rw:" : read ? "r:" : "w:";
-  constexpr const char* kinds[] = {"scalar", "pkt", "pkt_end", "pkt_meta", "sock_common_or_null"};
+  constexpr const char* kinds[] = {"scalar",
+                                   "pkt",
+                                   "pkt_end",
+                                   "pkt_meta",
+                                   "sock_common_or_null",
+                                   "sock",
+                                   "sock_or_null",
+                                   "flow_keys",
+                                   "tp_buffer",
+                                   "trusted_ptr_nf_hook_state",
+                                   "trusted_ptr_sk_buff"};
   return text + (read ? kinds[static_cast<u32>(read->kind)] : "scalar");
 }
 
@@ -37,8 +61,13 @@ TEST_P(CtxAccess, IsWhatTheKernelAllowsAtEveryOffsetAndSize) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, CtxAccess,
-                         ::testing::Values("xdp", "socket_filter", "sched_cls", "sched_act", "cgroup_skb",
-                                           "raw_tracepoint", "kprobe", "tracepoint", "syscall"));
+                         ::testing::Values("socket_filter", "kprobe", "sched_cls", "sched_act", "tracepoint",
+                                           "xdp", "perf_event", "cgroup_skb", "cgroup_sock", "lwt_in",
+                                           "lwt_out", "lwt_xmit", "sock_ops", "sk_skb", "cgroup_device",
+                                           "sk_msg", "raw_tracepoint", "cgroup_sock_addr", "lwt_seg6local",
+                                           "sk_reuseport", "flow_dissector", "cgroup_sysctl",
+                                           "raw_tracepoint_writable", "cgroup_sockopt", "sk_lookup",
+                                           "syscall", "netfilter"));
 
 }  // namespace
 }  // namespace skep::progs

@@ -45,7 +45,29 @@ std::string_view map_structure(MapType type) {
   }
 }
 
+/// struct bpf_sock and its relatives, as far as this kind of socket has them.
+bool sock_field_ok(Base base, s32 off, u32 size) {
+  switch (base) {
+    case Base::tcp_sock:
+      return progs::tcp_sock_access(off, size);
+    case Base::xdp_sock:
+      return progs::xdp_sock_access(off, size);
+    default:
+      return progs::sock_access(base == Base::sock_common, off, size);
+  }
+}
+
 }  // namespace
+
+/// The buffer of a writable tracepoint: at a constant place; how much of it there is, attaching checks.
+Status Walk::check_tp_buffer(const RegState& reg, u32 regno, s32 off, u32 size) {
+  if (off < 0)
+    return e.reject(EACCES, "R{} invalid tracepoint buffer access: off={}, size={}\n", regno, off, size);
+  if (!reg.num.is_const() || reg.num.var_off.value != 0)
+    return e.reject(EACCES, "R{} invalid variable buffer offset: off={}, var_off={}\n", regno, off,
+                    tnum_text(reg.num.var_off));
+  return passed;
+}
 
 Status Walk::check_load(const Insn& insn, bool sign_extend, bool strict_once, std::string_view where) {
   CHECK(check_reg(insn.src, Use::source));
@@ -176,8 +198,21 @@ Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, 
   } else if (type.is_sock() && !null_possible) {
     if (access == Access::write)
       return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(type));
-    if (!progs::sock_access(type.base == Base::sock_common, off, size))
+    if (reg.num.smin < 0)
+      return e.reject(EACCES,
+                      "R{} min value is negative, either use unsigned index or do a if (index >=0) check.\n",
+                      regno);
+    if (!sock_field_ok(type.base, off, size))
       return e.reject(EACCES, "R{} invalid {} access off={} size={}\n", regno, type_text(type), off, size);
+    if (value != nullptr) mark_unknown(*value);
+  } else if (type == Base::flow_keys) {
+    if (access == Access::write && value_regno >= 0 && regs()[value_regno].type.is_pointer())
+      return e.reject(EACCES, "R{} leaks addr into flow keys\n", value_regno);
+    if (off < 0 || static_cast<u64>(off) + size > progs::flow_keys_bytes)
+      return e.reject(EACCES, "invalid access to flow keys off={} size={}\n", off, size);
+    if (value != nullptr) mark_unknown(*value);
+  } else if (type == Base::tp_buffer) {
+    CHECK(check_tp_buffer(reg, regno, off, size));
     if (value != nullptr) mark_unknown(*value);
   } else if (type == Base::map_ptr) {
     const std::string_view structure = map_structure(reg.map->type);
@@ -210,26 +245,44 @@ Status Walk::check_ctx_access(u32 regno, s32 off, u32 size, Access access, s32 v
   }
   aux().ctx_field_size = found->field_size;
   if (access == Access::write || value_regno < 0) return passed;
-  RegState& value = regs()[value_regno];
-  switch (found->kind) {
+  return fill_from_ctx(regs()[value_regno], found->kind);
+}
+
+/// What a load of a context field leaves in the register.
+Status Walk::fill_from_ctx(RegState& value, progs::CtxKind kind) {
+  switch (kind) {
     case progs::CtxKind::scalar:
       mark_unknown(value);
-      break;
+      return passed;
     case progs::CtxKind::packet:
       mark_known_zero_pointer(value, Base::packet);
-      break;
+      return passed;
     case progs::CtxKind::packet_end:
       mark_known_zero_pointer(value, Base::packet_end);
-      break;
+      return passed;
     case progs::CtxKind::packet_meta:
       mark_known_zero_pointer(value, Base::packet_meta);
-      break;
+      return passed;
+    case progs::CtxKind::sock:
+      mark_known_zero_pointer(value, Base::sock);
+      return passed;
+    case progs::CtxKind::flow_keys:
+      mark_known_zero_pointer(value, Base::flow_keys);
+      return passed;
+    case progs::CtxKind::tp_buffer:
+      mark_known_zero_pointer(value, Base::tp_buffer);
+      return passed;
+    case progs::CtxKind::sock_or_null:
     case progs::CtxKind::sock_common_or_null:
-      mark_known_zero_pointer(value, {Base::sock_common, tf::maybe_null});
+      mark_known_zero_pointer(
+          value, {kind == progs::CtxKind::sock_or_null ? Base::sock : Base::sock_common, tf::maybe_null});
       value.id = ++e.id_gen;
+      return passed;
+    case progs::CtxKind::nf_hook_state:
+    case progs::CtxKind::sk_buff:
       break;
   }
-  return passed;
+  return unsupported("pointers to structures of the kernel");
 }
 
 /// An unchanged pointer, but for a constant positive offset where allowed (kernel: __check_ptr_off_reg()).

@@ -4,6 +4,7 @@
 // prune/ (states seen before, precision). Env holds the state; a function that refuses has said why in the
 // log.
 #pragma once
+#include "progs/prog_type.hpp"
 #include "verifier/env.hpp"
 #include "verifier/prune/backtrack.hpp"
 #include "verifier/prune/explored.hpp"
@@ -131,6 +132,8 @@ class Walk {
   Status check_map_value_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno,
                                 bool sign_extend);
   Status check_ctx_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno, bool sign_extend);
+  Status fill_from_ctx(RegState& value, progs::CtxKind kind);
+  Status check_tp_buffer(const RegState& reg, u32 regno, s32 off, u32 size);
   Status check_stack_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
   Status check_packet_mem(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
   Status check_alignment(const RegState& reg, s32 off, u32 size, bool strict_once);
