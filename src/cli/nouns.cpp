@@ -56,6 +56,13 @@ std::span<const Noun> nouns() {
            .forms = "OBJECT --port pcap:IN[,OUT] [--program NAME] [--ifindex N] [--no-jit]",
            .style = WordStyle::own_options,
            .ours = true},
+      Noun{.name = "verify",
+           .summary = "verify programs as Linux would, without loading them",
+           .run = run_verify,
+           .forms = "[--program NAME] [--log-level N] [--against linux] [--btf FILE] OBJ...\n"
+                    "--raw TYPE FILE",
+           .style = WordStyle::own_options,
+           .ours = true},
       Noun{.name = "completion",
            .summary = "print a completion script for the shell",
            .run = run_completion,

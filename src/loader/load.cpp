@@ -17,7 +17,7 @@ std::string errno_name(int code) {
 /// bpftool asks for each program's section before anything else, also of those that are not loaded
 /// automatically.
 Result<void> Loading::check_types() {
-  if (options_.type) return {};
+  if (options_.type || options_.only_program) return {};
   for (const ProgramDef& def : spec_.programs) {
     if (def.type != ProgType::unspec) continue;
     say(Level::warning, fmt::format("failed to guess program type from ELF section '{}'", def.section));
@@ -32,8 +32,9 @@ Result<void> Loading::load_object() {
   const btf::Btf none;
   CoreTarget core(spec_.btf ? *spec_.btf : none,
                   options_.core_btf != nullptr ? options_.core_btf : environment_->kernel_btf);
-  for (const ProgramDef& def : spec_.programs) {
-    if (!def.autoload) continue;
+  for (std::size_t index = 0; index < spec_.programs.size(); ++index) {
+    const ProgramDef& def = spec_.programs[index];
+    if (options_.only_program ? index != *options_.only_program : !def.autoload) continue;
     Program program;
     program.def = &def;
     program.spec.insns = def.insns;

@@ -76,7 +76,7 @@ Result<void> Loading::create_map(u32 index) {
     map.spec.max_entries = TRY(kernel_.possible_cpus());
     say(Level::debug, fmt::format("map '{}': setting size to {}", def.name, map.spec.max_entries));
   }
-  if (def.pin_by_name) {
+  if (def.pin_by_name && !options_.ignore_pins) {
     map.pin_path = options_.pin_root + "/" + def.name;
     if (TRY(reuse_pinned(index))) return {};
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "loader/core.hpp"
 #include "loader/loading.hpp"
@@ -136,7 +137,13 @@ Result<void> Loading::load_program(Program& program) {
   LogRequest want{.level = options_.log_level, .size = options_.log_level == 0 ? 0 : kLogBytes};
   for (;;) {
     Log log;
+    const auto begin = std::chrono::steady_clock::now();
     Result<Handle> loaded = kernel_.prog_load(program.spec, want, &log);
+    if (options_.on_attempt) {
+      const auto took = std::chrono::steady_clock::now() - begin;
+      options_.on_attempt({name, loaded ? 0 : loaded.error().code, loaded ? "" : loaded.error().what,
+                           log.text, static_cast<u64>(std::chrono::nanoseconds(took).count())});
+    }
     auto shown = [&] {
       return fmt::format("prog '{}': -- BEGIN PROG LOAD LOG --\n{}-- END PROG LOAD LOG --", name, log.text);
     };
@@ -145,7 +152,7 @@ Result<void> Loading::load_program(Program& program) {
       if (want.level != 0) say(Level::debug, shown());
       break;
     }
-    if (want.level == 0) {
+    if (want.level == 0 && !options_.on_attempt) {
       want = {.level = 1, .size = kLogBytes};
       continue;
     }

@@ -24,6 +24,15 @@ struct MapReuse {
   int map_fd = -1;  ///< stays the caller's
 };
 
+/// One BPF_PROG_LOAD of a program and what came of it.
+struct Attempt {
+  std::string_view program;
+  int code = 0;         ///< 0: loaded; else the errno
+  std::string message;  ///< the kernel's own sentence, if any
+  std::string log;
+  u64 nanoseconds = 0;
+};
+
 struct LoadOptions {
   std::optional<ProgType> type;  ///< `type TYPE`: of every program
   AttachType attach{};           ///< with `type`
@@ -38,6 +47,10 @@ struct LoadOptions {
   const btf::Btf* core_btf = nullptr;      ///< `kernel_btf FILE`: for CO-RE instead of the environment's
   std::optional<Environment> environment;  ///< default: this machine's
   Diagnostics* diagnostics = nullptr;
+  std::optional<u32> only_program;  ///< index into ObjectSpec::programs: load it and no other
+  bool ignore_pins = false;         ///< LIBBPF_PIN_BY_NAME maps are made anew and not pinned
+  /// Sees each program's load; a refused one is then not tried again for its log.
+  std::function<void(const Attempt&)> on_attempt;
 };
 
 struct LoadedProgram {

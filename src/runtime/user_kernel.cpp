@@ -39,6 +39,8 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
       trace_(std::move(trace)),
       tag_hash_(config.tag_hash),
       no_jit_(config.no_jit),
+      verify_only_(config.verify_only),
+      kernel_btf_(config.kernel_btf),
       sink_(config.trace != nullptr ? config.trace : trace_.get()),
       uid_(config.uid.value_or(::getuid())),
       xdp_([this](const Program& program) { return xdp_config(program); }),
@@ -74,6 +76,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   environment.tag_hash = tag_hash_;
   environment.uid = uid_;
   environment.no_jit = no_jit_;
+  environment.verify_only = verify_only_;
   environment.cpus = percpu_->cpus();
   auto loaded = TRY(load_program(spec, want, log, environment));
   const Lock lock(mutex_);

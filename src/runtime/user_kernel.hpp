@@ -26,6 +26,9 @@ struct Config {
   TagHash tag_hash = TagHash::sha256;
   u32 cpus = 0;         ///< possible CPUs; 0: the machine's
   bool no_jit = false;  ///< interpret
+  /// Programs are verified and never run: no code is made, and helpers without code are no reason to refuse.
+  bool verify_only = false;
+  const btf::Btf* kernel_btf = nullptr;  ///< types of the kernel, for programs that name them; outlives this
   /// Where the lines of bpf_trace_printk go instead of trace_pipe; outlives the kernel.
   TraceSink* trace = nullptr;
 };
@@ -145,6 +148,8 @@ class UserKernel final : public Kernel {
   std::recursive_mutex mutex_;
   TagHash tag_hash_;
   bool no_jit_;
+  bool verify_only_;
+  const btf::Btf* kernel_btf_;
   TraceSink* sink_;  ///< trace_, or the Config's
   u32 uid_;
   std::atomic<bool> stats_{false};

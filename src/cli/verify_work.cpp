@@ -1,0 +1,301 @@
+// See verify_work.hpp. Each program is loaded into a kernel of its own, so that programs are independent and
+// cores share nothing but what was read from the files.
+#include "cli/verify_work.hpp"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "base/fd.hpp"
+#include "client/linux_kernel.hpp"
+#include "loader/loader.hpp"
+#include "runtime/user_kernel.hpp"
+
+namespace skep::cli {
+namespace {
+
+struct Object {
+  std::string path;
+  std::optional<loader::ObjectSpec> spec;
+  std::string error;
+};
+struct Task {
+  const Object* object = nullptr;
+  std::optional<u32> program;  ///< none: the object could not be read, or the raw file
+  ProgramVerdict verdict;
+  bool done = false;
+};
+
+/// The last warning is why a program did not get as far as the verifier.
+class LastWarning final : public loader::Diagnostics {
+ public:
+  void message(loader::Level level, const std::string& text) override {
+    // The ones after the first only say which program and object it was.
+    if (level == loader::Level::warning && first.empty()) first = text;
+  }
+  std::string first;
+};
+
+bool is_statistics(std::string_view line) {
+  return line.starts_with("processed ") || line.starts_with("verification time ") ||
+         line.starts_with("stack depth ");
+}
+
+/// The log's last line that is not statistics, and the number of processed instructions.
+void read_log(Verdict& verdict) {
+  std::string_view rest = verdict.log;
+  std::string_view last;
+  while (!rest.empty()) {
+    const std::size_t end = rest.find('\n');
+    const std::string_view line = rest.substr(0, end);
+    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+    // A message without newline has the statistics on its own line.
+    const std::size_t at = line.find("processed ");
+    if (at != std::string_view::npos && line.find(" insns (limit ") != std::string_view::npos) {
+      verdict.processed = std::strtoull(line.data() + at + 10, nullptr, 10);
+      if (at != 0) last = line.substr(0, at);
+    } else if (!line.empty() && !is_statistics(line)) {
+      last = line;
+    }
+  }
+  if (verdict.code != 0) verdict.message = last;
+}
+
+Result<std::shared_ptr<Kernel>> make_kernel(bool linux_kernel, const btf::Btf* types) {
+  if (linux_kernel) return std::make_shared<client::LinuxKernel>();
+  runtime::Config config;
+  config.verify_only = true;
+  config.kernel_btf = types;
+  return TRY(runtime::UserKernel::create(config));
+}
+
+struct Judge {
+  const VerifyRequest& request;
+  const loader::Environment& environment;
+
+  Verdict program(const Object& object, u32 index, bool linux_kernel) const {
+    Verdict verdict;
+    const auto kernel = make_kernel(linux_kernel, environment.kernel_btf);
+    if (!kernel) {
+      verdict.code = kernel.error().code;
+      verdict.message = kernel.error().what;
+      return verdict;
+    }
+    LastWarning warnings;
+    loader::LoadOptions options;
+    options.only_program = index;
+    options.ignore_pins = true;
+    options.log_level = request.log_level;
+    options.environment = environment;
+    options.diagnostics = &warnings;
+    options.on_attempt = [&](const loader::Attempt& attempt) {
+      verdict.judged = !attempt.log.empty() || attempt.code == 0 || request.log_level == 0;
+      verdict.code = attempt.code;
+      verdict.nanoseconds = attempt.nanoseconds;
+      verdict.log = attempt.log;
+      verdict.message = attempt.code == 0 ? std::string() : attempt.message;
+      read_log(verdict);
+    };
+    const auto loaded = loader::load(*object.spec, **kernel, options);
+    if (!loaded && !verdict.judged) {
+      verdict.code = loaded.error().code;
+      if (!warnings.first.empty()) verdict.message = warnings.first;
+    }
+    return verdict;
+  }
+
+  Verdict raw(const ProgramSpec& spec, bool linux_kernel) const {
+    Verdict verdict;
+    const auto kernel = make_kernel(linux_kernel, environment.kernel_btf);
+    if (!kernel) {
+      verdict.code = kernel.error().code;
+      verdict.message = kernel.error().what;
+      return verdict;
+    }
+    Log log;
+    const LogRequest want{.level = request.log_level, .size = request.log_level == 0 ? 0 : UINT32_MAX >> 8};
+    const auto begin = std::chrono::steady_clock::now();
+    const auto loaded = (*kernel)->prog_load(spec, want, &log);
+    verdict.nanoseconds = static_cast<u64>((std::chrono::steady_clock::now() - begin).count());
+    verdict.log = std::move(log.text);
+    verdict.code = loaded ? 0 : loaded.error().code;
+    if (!loaded) verdict.message = loaded.error().what;
+    verdict.judged = loaded || !verdict.log.empty() || request.log_level == 0;
+    read_log(verdict);
+    return verdict;
+  }
+};
+
+/// The hook that programs of some types must name.
+AttachType usual_hook(ProgType type) {
+  switch (type) {
+    case ProgType::cgroup_sock:
+      return AttachType::cgroup_inet_sock_create;
+    case ProgType::cgroup_sock_addr:
+      return AttachType::cgroup_inet4_connect;
+    case ProgType::cgroup_sockopt:
+      return AttachType::cgroup_setsockopt;
+    case ProgType::sk_lookup:
+      return AttachType::sk_lookup;
+    case ProgType::netfilter:
+      return AttachType::netfilter;
+    case ProgType::sock_ops:
+      return AttachType::cgroup_sock_ops;
+    default:
+      return {};
+  }
+}
+
+/// Bytes as they are, or as hexadecimal digits with blanks between them.
+Outcome<std::vector<isa::Insn>> read_insns(const std::string& path) {
+  auto content = read_file(path);
+  if (!content) return refuse(fmt::format("{}: {}", path, content.error().what));
+  std::string bytes = std::move(*content);
+  const bool hex = !bytes.empty() && std::ranges::all_of(bytes, [](unsigned char c) {
+    return std::isxdigit(c) != 0 || std::isspace(c) != 0;
+  });
+  if (hex) {
+    std::string digits;
+    for (const char c : bytes)
+      if (std::isxdigit(static_cast<unsigned char>(c)) != 0) digits += c;
+    bytes.clear();
+    for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
+      bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+  }
+  if (bytes.empty() || bytes.size() % sizeof(isa::Insn) != 0)
+    return refuse(fmt::format("{}: {} bytes are no instructions of 8 bytes each", path, bytes.size()));
+  std::vector<isa::Insn> insns(bytes.size() / sizeof(isa::Insn));
+  std::memcpy(insns.data(), bytes.data(), bytes.size());
+  return insns;
+}
+
+/// Runs `work` on tasks in order, on as many threads as wanted; `found` sees them in order on this thread.
+void run_tasks(std::vector<Task>& tasks, u32 threads, const std::function<void(Task&)>& work,
+               const std::function<void(const ProgramVerdict&)>& found) {
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::jthread> workers;
+  for (u32 t = 0; t < std::min<std::size_t>(threads, tasks.size()); ++t)
+    workers.emplace_back([&] {
+      for (std::size_t i = next++; i < tasks.size(); i = next++) {
+        work(tasks[i]);
+        const std::lock_guard lock(mutex);
+        tasks[i].done = true;
+        changed.notify_one();
+      }
+    });
+  for (Task& task : tasks) {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return task.done; });
+    lock.unlock();
+    found(task.verdict);
+    task.verdict = {};
+  }
+}
+
+Outcome<void> verify_raw(const VerifyRequest& request, const Judge& judge,
+                         const std::function<void(const ProgramVerdict&)>& found) {
+  ProgramSpec spec;
+  spec.type = request.raw_type;
+  spec.expected_attach_type = usual_hook(spec.type);
+  spec.insns = TRY(read_insns(request.raw_file));
+  spec.license = "GPL";
+  if (spec.type == ProgType::syscall) spec.flags = uapi::F_SLEEPABLE;
+  ProgramVerdict verdict;
+  verdict.object = request.raw_file;
+  verdict.type = spec.type;
+  verdict.insns = spec.insns.size();
+  verdict.skep = judge.raw(spec, false);
+  if (request.against_linux) verdict.linux_ = judge.raw(spec, true);
+  found(verdict);
+  return {};
+}
+
+std::vector<Task> make_tasks(const std::vector<Object>& objects, const std::string& only) {
+  std::vector<Task> tasks;
+  for (const Object& object : objects) {
+    if (!object.spec) {
+      Task& task = tasks.emplace_back(Task{&object, {}, {}, false});
+      task.verdict.object = object.path;
+      task.verdict.skep.code = EINVAL;
+      task.verdict.skep.message = object.error;
+      continue;
+    }
+    for (u32 i = 0; i < object.spec->programs.size(); ++i) {
+      const loader::ProgramDef& def = object.spec->programs[i];
+      if (!only.empty() && def.name != only) continue;
+      Task& task = tasks.emplace_back(Task{&object, i, {}, false});
+      task.verdict.object = object.path;
+      task.verdict.section = def.section;
+      task.verdict.program = def.name;
+      task.verdict.type = def.type;
+      task.verdict.insns = def.insns.size();
+    }
+  }
+  return tasks;
+}
+
+}  // namespace
+
+std::vector<std::string_view> differences(const Verdict& a, const Verdict& b) {
+  std::vector<std::string_view> found;
+  if ((a.code == 0) != (b.code == 0)) found.push_back("verdict");
+  if (a.code != b.code) found.push_back("errno");
+  if (a.message != b.message && a.judged && b.judged) found.push_back("message");
+  if (a.processed != b.processed) found.push_back("processed");
+  return found;
+}
+
+Outcome<void> verify_all(const VerifyRequest& request,
+                         const std::function<void(const ProgramVerdict&)>& found) {
+  std::vector<Object> objects;
+  for (const std::string& path : request.objects) {
+    Object& object = objects.emplace_back();
+    object.path = path;
+    LastWarning warnings;
+    auto spec = loader::open_object(path, &warnings);
+    if (spec)
+      object.spec.emplace(std::move(*spec));
+    else
+      object.error = warnings.first.empty() ? spec.error().what : warnings.first;
+  }
+  const loader::ObjectSpec nothing;
+  const loader::ObjectSpec* first = &nothing;
+  for (const Object& object : objects)
+    if (object.spec) first = &*object.spec;
+  loader::MachineEnvironment machine = loader::machine_environment(*first);
+  std::optional<btf::Btf> types;
+  if (!request.btf_file.empty()) {
+    auto read = loader::read_btf_file(request.btf_file);
+    if (!read) return refuse(fmt::format("{}: {}", request.btf_file, read.error().what));
+    types.emplace(std::move(*read));
+    machine.environment.kernel_btf = &*types;
+  }
+  if (request.against_linux) {  // maps of objects may be many
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    (void)::setrlimit(RLIMIT_MEMLOCK, &unlimited);
+  }
+  const Judge judge{request, machine.environment};
+  if (!request.raw_file.empty()) return verify_raw(request, judge, found);
+  std::vector<Task> tasks = make_tasks(objects, request.program);
+  if (tasks.empty()) return refuse(fmt::format("no program '{}' in these objects", request.program));
+  const u32 threads =
+      request.threads != 0 ? request.threads : std::max(1u, std::thread::hardware_concurrency());
+  run_tasks(
+      tasks, threads,
+      [&](Task& task) {
+        if (!task.program) return;
+        task.verdict.skep = judge.program(*task.object, *task.program, false);
+        if (request.against_linux) task.verdict.linux_ = judge.program(*task.object, *task.program, true);
+      },
+      found);
+  return {};
+}
+
+}  // namespace skep::cli
