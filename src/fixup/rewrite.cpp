@@ -28,9 +28,15 @@ bool is_gotol(const isa::Insn& insn) { return insn.code == (JMP32 | JA); }
 class Layout {
  public:
   explicit Layout(const Source& source)
-      : source_(source), kept_(remove_dead_code(source)), start_(source.insns.size() + 1) {}
+      : source_(source),
+        rules_{source.type, reads_tstamp_type(source)},
+        kept_(remove_dead_code(source)),
+        start_(source.insns.size() + 1) {}
 
   Result<Rewritten> run() {
+    if (source_.direct_write)
+      for (const isa::Insn& p : unclone_prologue(source_.type)) push(p, 0);
+    entry_ = size();
     for (u32 i = 0; i < source_.insns.size(); ++i) {
       start_[i] = size();
       if (!kept_.live[i]) continue;
@@ -72,13 +78,12 @@ class Layout {
     const verifier::InsnFacts& facts = source_.facts[at];
     switch (isa::class_of(insn.code)) {
       case LD:
-        return refuse(at, "packet loads of classic BPF (ld_abs, ld_ind) have no rewriting");
+        return packet_load(insn);
       case LDX:
       case ST:
       case STX:
-        if (facts.pointer_kind == static_cast<u8>(verifier::PtrKind::ctx)) {
-          return with_context(convert_context_access(source_.type, insn), fmt::format("instruction {}", at));
-        }
+        if (is_converted(facts))
+          return with_context(convert_access(rules_, insn, facts), fmt::format("instruction {}", at));
         return zero_extended(insn, facts);
       case ALU:
       case ALU64:
@@ -89,6 +94,23 @@ class Layout {
     if (!is_call(insn) || insn.src == uapi::PSEUDO_CALL) return Patch{};
     if (insn.src != 0) return refuse(at, "kernel functions have no rewriting");
     return inline_call(insn, map_of_call(facts));
+  }
+
+  static bool is_converted(const verifier::InsnFacts& facts) {
+    using verifier::PtrKind;
+    const auto kind = static_cast<PtrKind>(facts.pointer_kind);
+    return kind == PtrKind::ctx || kind == PtrKind::sock || kind == PtrKind::tcp_sock ||
+           kind == PtrKind::xdp_sock;
+  }
+  /// prog->tstamp_type_access
+  static bool reads_tstamp_type(const Source& source) {
+    constexpr s16 tstamp_type = 180;  // of struct __sk_buff
+    for (std::size_t i = 0; i < source.insns.size(); ++i)
+      if (source.facts[i].seen && source.insns[i].off == tstamp_type &&
+          isa::class_of(source.insns[i].code) == LDX &&
+          source.facts[i].pointer_kind == static_cast<u8>(verifier::PtrKind::ctx))
+        return true;
+    return false;
   }
 
   /// A 32-bit compare-and-exchange leaves R0's upper half to the machine where it did not exchange.
@@ -165,15 +187,15 @@ class Layout {
                                                       : static_cast<u32>(source_.insns.size());
       if (start_[begin] == start_[end]) continue;
       out_.subprogs.push_back(source_.subprogs[i]);
-      out_.subprogs.back().start = start_[begin];
+      out_.subprogs.back().start = entry_of(begin);
       if (i < source_.func_info.size()) {
         out_.func_info.push_back(source_.func_info[i]);
-        out_.func_info.back().insn_off = start_[begin];
+        out_.func_info.back().insn_off = entry_of(begin);
       }
     }
     for (const verifier::LineInfo& line : source_.line_info) {
       verifier::LineInfo moved = line;
-      moved.insn_off = start_[line.insn_off];
+      moved.insn_off = entry_of(line.insn_off);
       if (moved.insn_off == size()) continue;
       if (!out_.line_info.empty() && out_.line_info.back().insn_off == moved.insn_off)
         out_.line_info.pop_back();
@@ -181,7 +203,12 @@ class Layout {
     }
   }
 
+  /// The first instruction's records cover the prologue, too; jumps to it do not go there.
+  [[nodiscard]] u32 entry_of(u32 insn) const { return start_[insn] == entry_ ? 0 : start_[insn]; }
+
   const Source& source_;
+  AccessRules rules_;
+  u32 entry_ = 0;  ///< behind the prologue
   Kept kept_;
   std::vector<u32> start_;  ///< original instruction -> first of what it became
   Rewritten out_;

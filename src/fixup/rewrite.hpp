@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "fixup/patch.hpp"
+#include "fixup/access.hpp"
 #include "verifier/verify.hpp"
 
 namespace skep::fixup {
@@ -17,6 +17,7 @@ struct Source {
   std::span<const maps::MapFacts* const> maps;
   std::span<const verifier::FuncInfo> func_info;
   std::span<const verifier::LineInfo> line_info;
+  bool direct_write = false;  ///< it stores into its packet
 };
 
 struct Rewritten {
@@ -41,9 +42,19 @@ struct Kept {
 /// opt_remove_nops()).
 [[nodiscard]] Kept remove_dead_code(const Source& source);
 
-/// A load or store through the context pointer, on the kernel's real structures; EOPNOTSUPP if skep cannot
-/// (kernel: convert_ctx_accesses() and each program type's convert_ctx_access).
-[[nodiscard]] Result<Patch> convert_context_access(ProgType type, const isa::Insn& insn);
+/// A load or store through a context or socket pointer, on the kernel's real structures; EOPNOTSUPP if skep
+/// cannot (kernel: convert_ctx_accesses() and each program type's convert_ctx_access).
+[[nodiscard]] Result<Patch> convert_access(const AccessRules& rules, const isa::Insn& insn,
+                                           const verifier::InsnFacts& facts);
+
+/// What goes before the first instruction of a program that writes into its packet: a packet that others
+/// share is made its own, or dropped (kernel: bpf_unclone_prologue()). Empty for types whose packets are
+/// never shared.
+[[nodiscard]] Patch unclone_prologue(ProgType type);
+
+/// A packet load of classic BPF: R0 = the bytes in host order; beyond the packet the program ends with 0
+/// (kernel: bpf_gen_ld_abs()).
+[[nodiscard]] Patch packet_load(const isa::Insn& insn);
 
 /// Division and modulo that cannot trap: by 0 gives 0, modulo 0 leaves the dividend, signed by -1 negates.
 /// Empty if the instruction needs nothing.

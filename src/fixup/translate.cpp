@@ -18,7 +18,8 @@ class Translator {
                                   .subprogs = verified.subprogs(),
                                   .maps = verified.used_maps(),
                                   .func_info = input.func_info,
-                                  .line_info = input.line_info}));
+                                  .line_info = input.line_info,
+                                  .direct_write = verified.writes_packet()}));
     Translated out;
     out.insns_ = std::move(done.insns);
     out.origin_ = std::move(done.origin);

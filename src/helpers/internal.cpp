@@ -8,6 +8,12 @@
 #include "maps/hash.hpp"
 
 namespace skep::helpers {
+
+// skb_load.cpp
+u64 skb_load_8(u64 skb, u64 offset, u64, u64, u64, RunContext*);
+u64 skb_load_16(u64 skb, u64 offset, u64, u64, u64, RunContext*);
+u64 skb_load_32(u64 skb, u64 offset, u64, u64, u64, RunContext*);
+
 namespace {
 
 u64 map_lookup(u64 map, u64 key, u64, u64, u64, RunContext* run) {
@@ -45,6 +51,9 @@ constexpr std::array<InternalRow, fn_internal_end - fn_internal_base - 1> rows =
     {fn_htab_lru_map_delete_elem, "htab_lru_map_delete_elem", nullptr},
     {fn_htab_lru_percpu_map_lookup_elem, "htab_lru_percpu_map_lookup_elem", nullptr},
     {fn_htab_lru_percpu_map_update_elem, "htab_lru_percpu_map_update_elem", nullptr},
+    {fn_skb_load_8, "bpf_skb_load_helper_8_no_cache", skb_load_8},
+    {fn_skb_load_16, "bpf_skb_load_helper_16_no_cache", skb_load_16},
+    {fn_skb_load_32, "bpf_skb_load_helper_32_no_cache", skb_load_32},
 }};
 
 const InternalRow* find(s32 id) {

@@ -23,6 +23,9 @@ enum InternalFn : s32 {
   fn_htab_lru_map_delete_elem,
   fn_htab_lru_percpu_map_lookup_elem,
   fn_htab_lru_percpu_map_update_elem,
+  fn_skb_load_8,  ///< bpf_skb_load_helper_8_no_cache: (skb, offset), what ld_abs and ld_ind become
+  fn_skb_load_16,
+  fn_skb_load_32,
   fn_internal_end,
 };
 

@@ -1,16 +1,12 @@
-// The context an XDP program runs on, as rewritten code sees it: struct xdp_buff, xdp_rxq_info and
-// net_device with the fields that programs reach, at the kernel's offsets (Linux 6.18, x86-64).
+// The context an XDP program runs on, as rewritten code sees it: struct xdp_buff and
+// xdp_rxq_info with the fields that programs reach, at the kernel's offsets (Linux 6.18, x86-64).
 #pragma once
 #include <cstddef>
 
 #include "base/types.hpp"
+#include "progs/net_device.hpp"
 
 namespace skep::progs {
-
-struct NetDevice {
-  u8 before_ifindex[224] = {};
-  u32 ifindex = 0;  ///< checked against tests/golden/ctx_xlated.json
-};
 
 struct XdpRxqInfo {
   NetDevice* dev = nullptr;

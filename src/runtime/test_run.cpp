@@ -1,227 +1,193 @@
-// See test_run.hpp.
+// The way to the test run of a program's type, and the runs that have no packet. See test_run.hpp.
 #include "runtime/test_run.hpp"
 
 #include <fmt/format.h>
-#include <net/if.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <algorithm>
-
-#include "base/limits.hpp"
-#include "base/rcu.hpp"
-#include "progs/xdp_buff.hpp"
+#include "progs/sk_buff.hpp"
+#include "runtime/test_run_parts.hpp"
 
 namespace skep::runtime {
 namespace {
 
-constexpr u32 page = 4096;
-constexpr u32 tailroom = 320;    ///< struct skb_shared_info
-constexpr u32 frame_bytes = 40;  ///< struct xdp_frame
-constexpr u32 eth_header = 14;
-constexpr u32 max_fragments = 17;  ///< MAX_SKB_FRAGS
-constexpr u32 live_frames = 2;     ///< BPF_F_TEST_XDP_LIVE_FRAMES
-constexpr u32 run_on_cpu = 1;      ///< BPF_F_TEST_RUN_ON_CPU
-constexpr u32 meta_max = 255;
-constexpr u32 loopback_ifindex = 1;
+constexpr u32 run_on_cpu = 1;  ///< BPF_F_TEST_RUN_ON_CPU
 
-/// struct xdp_md of the UAPI, as ctx_in and ctx_out carry it.
-struct XdpMd {
-  u32 data = 0, data_end = 0, data_meta = 0, ingress_ifindex = 0, rx_queue_index = 0, egress_ifindex = 0;
-};
-
-u64 now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<u64>(now.tv_sec) * 1'000'000'000u + static_cast<u64>(now.tv_nsec);
-}
-
-Result<XdpMd> read_context(const TestRunSpec& spec) {
-  XdpMd md;
-  const ByteView in = spec.ctx_in;
-  const std::size_t known = std::min(in.size(), sizeof md);
-  if (std::ranges::any_of(in.subspan(known), [](std::byte b) { return b != std::byte{0}; }))
-    return fail(E2BIG, "ctx_in is longer than struct xdp_md");
-  if (known != 0) std::memcpy(&md, in.data(), known);
-  return md;
-}
-
-bool device_has_queue(u32 ifindex, u32 queue) {
-  if (queue == 0) return true;
-  std::array<char, IF_NAMESIZE> name{};
-  if (::if_indextoname(ifindex, name.data()) == nullptr) return false;
-  return ::access(fmt::format("/sys/class/net/{}/queues/rx-{}", name.data(), queue).c_str(), F_OK) == 0;
-}
-
-/// xdp_convert_md_to_buff()
-Result<void> check_device(const XdpMd& md) {
-  if (md.egress_ifindex != 0) return fail(EINVAL, "ctx_in: egress_ifindex must be 0");
-  if (md.ingress_ifindex == 0) {
-    if (md.rx_queue_index != 0) return fail(EINVAL, "ctx_in: rx_queue_index without ingress_ifindex");
-    return {};
-  }
-  std::array<char, IF_NAMESIZE> name{};
-  if (::if_indextoname(md.ingress_ifindex, name.data()) == nullptr)
-    return fail(ENODEV, fmt::format("ctx_in: no interface {}", md.ingress_ifindex));
-  if (!device_has_queue(md.ingress_ifindex, md.rx_queue_index))
-    return fail(EINVAL, fmt::format("ctx_in: {} has no receive queue {}", name.data(), md.rx_queue_index));
-  return {};
-}
-
-/// Calls once() `repeat` times (bpf_test_run()), with a pause now and then in which others may reclaim memory
-/// and the run may be interrupted. The mean duration of a run in ns.
-template <class Once>
-Result<u32> repeated(const TestRunSpec& spec, u32 repeat, Once once) {
-  constexpr u32 runs_between_pauses = 64;
-  const rcu::Reader reader;
-  const u64 begin = now_ns();
-  for (u32 i = 0; i < repeat; ++i) {
-    once();
-    if (i % runs_between_pauses != runs_between_pauses - 1) continue;
-    rcu::quiescent();
-    if (spec.interrupted && spec.interrupted())
-      return fail(EINTR, fmt::format("interrupted after {} of {} runs", i + 1, repeat));
-  }
-  return static_cast<u32>(std::min<u64>((now_ns() - begin) / repeat, UINT32_MAX));
-}
-
-/// The buffer of one XDP test run. The program sees the linear part; what does not fit waits in `rest` (the
-/// kernel's fragments) and comes out behind it.
-class XdpRun {
- public:
-  static Result<XdpRun> prepare(const TestRunSpec& spec) {
-    XdpRun run;
-    const auto in = static_cast<u32>(spec.data_in.size());
-    u32 linear = in;
-    u32 headroom = limits::xdp_headroom;
-    run.has_ctx_ = !spec.ctx_in.empty() || spec.ctx_out_size != 0;
-    if (run.has_ctx_) {
-      run.md_ = TRY(read_context(spec));
-      const u32 meta = run.md_.data;
-      if (run.md_.data_meta != 0 || run.md_.data_end > in || meta > run.md_.data_end || meta % 4 != 0 ||
-          meta > meta_max || meta > headroom - frame_bytes)
-        return fail(EINVAL, "ctx_in: data_meta, data and data_end do not fit the packet");
-      headroom -= meta;
-      linear = run.md_.data_end;
-    }
-    linear = std::min(linear, page - headroom - tailroom);
-    if (in < eth_header + run.md_.data) return fail(EINVAL, fmt::format("data_in of {} bytes, needs 14", in));
-    if ((in - linear + page - 1) / page > max_fragments)
-      return fail(ENOMEM, fmt::format("data_in of {} bytes needs more than {} fragments", in, max_fragments));
-    if (run.has_ctx_)
-      if (auto ok = check_device(run.md_); !ok) return std::unexpected(std::move(ok).error());
-    run.headroom_ = headroom;
-    run.linear_.assign(spec.data_in.begin(), spec.data_in.begin() + linear);
-    run.rest_.assign(spec.data_in.begin() + linear, spec.data_in.end());
-    run.buffer_.resize(page);
-    return run;
-  }
-
-  /// Runs on the same buffer each time: each run finds what the one before left. EINTR: interrupted.
-  Result<void> run(const Entry& entry, RunContext& run, const TestRunSpec& spec, TestRunResult& result) {
-    device_.ifindex = md_.ingress_ifindex != 0 ? md_.ingress_ifindex : loopback_ifindex;
-    rxq_.dev = &device_;
-    rxq_.queue_index = md_.rx_queue_index;
-    std::memcpy(buffer_.data() + headroom_, linear_.data(), linear_.size());
-    xdp_.data_hard_start = buffer_.data();
-    xdp_.data_meta = buffer_.data() + headroom_;
-    xdp_.data = xdp_.data_meta + md_.data;
-    xdp_.data_end = xdp_.data_meta + linear_.size();
-    xdp_.rxq = &rxq_;
-    xdp_.frame_sz = page;
-    run.ctx = &xdp_;
-    result.duration = TRY(repeated(spec, std::max(spec.repeat, 1u), [&] {
-      run.tail_calls = 0;
-      result.retval = static_cast<u32>(entry(&xdp_, &run));
-    }));
-    return {};
-  }
-
-  Result<void> finish(const TestRunSpec& spec, TestRunResult& result) {
-    const auto linear = static_cast<u32>(xdp_.data_end - xdp_.data_meta);
-    result.data_size_out = linear + static_cast<u32>(rest_.size());
-    if (spec.data_out_size != 0 && result.data_size_out > spec.data_out_size)
-      return fail(ENOSPC, fmt::format("data_out takes {} bytes, there are {}", spec.data_out_size,
-                                      result.data_size_out));
-    if (spec.data_out_size != 0) {
-      result.data_out.assign(xdp_.data_meta, xdp_.data_end);
-      result.data_out.insert(result.data_out.end(), rest_.begin(), rest_.end());
-    }
-    if (!has_ctx_) return {};
-    md_.data = static_cast<u32>(xdp_.data - xdp_.data_meta);
-    md_.data_end = linear;
-    if (spec.ctx_out_size == 0) return {};
-    if (spec.ctx_out_size < sizeof md_)
-      return fail(ENOSPC, fmt::format("ctx_out takes {} bytes", spec.ctx_out_size));
-    const ByteView bytes = bytes_of(md_);
-    result.ctx_out.assign(bytes.begin(), bytes.end());
-    result.ctx_size_out = sizeof md_;
-    return {};
-  }
-
- private:
-  std::vector<std::byte> buffer_;
-  std::vector<std::byte> linear_;
-  std::vector<std::byte> rest_;
-  XdpMd md_;
-  bool has_ctx_ = false;
-  u32 headroom_ = 0;
-  progs::NetDevice device_;
-  progs::XdpRxqInfo rxq_;
-  progs::XdpBuff xdp_;
-};
-
-Result<TestRunResult> run_xdp(const Program& program, const TestRunSpec& spec, RunContext run, bool counted) {
-  if (program.expected_attach_type == AttachType::xdp_devmap ||
-      program.expected_attach_type == AttachType::xdp_cpumap)
-    return fail(EINVAL, "programs for a devmap or cpumap cannot be test-run");
-  if ((spec.flags & ~live_frames) != 0) return fail(EINVAL, fmt::format("test run flags {:#x}", spec.flags));
-  if ((spec.flags & live_frames) != 0)
-    return fail(EOPNOTSUPP, "BPF_F_TEST_XDP_LIVE_FRAMES is not supported by skep");
-  if (spec.batch_size != 0) return fail(EINVAL, "batch_size without BPF_F_TEST_XDP_LIVE_FRAMES");
-  XdpRun xdp = TRY(XdpRun::prepare(spec));
-  TestRunResult result;
-  TRY(xdp.run(program.entry(counted), run, spec, result));
-  if (auto ok = xdp.finish(spec, result); !ok) return std::unexpected(std::move(ok).error());
-  return result;
-}
+}  // namespace
 
 /// bpf_prog_test_run_raw_tp(): the context is an array of up to 12 numbers.
-Result<TestRunResult> run_raw_tp(const Program& program, const TestRunSpec& spec, RunContext run,
-                                 bool counted) {
+Result<TestRunResult> run_raw_tp(TestRun run) {
+  const TestRunSpec& spec = run.spec;
   if (!spec.data_in.empty() || spec.data_out_size != 0 || spec.ctx_out_size != 0 || spec.repeat != 0 ||
       spec.batch_size != 0)
     return fail(EINVAL, "raw tracepoints take ctx_in only, and no repeat");
-  if (spec.ctx_in.size() < program.max_ctx_offset || spec.ctx_in.size() > 12 * sizeof(u64))
+  if (spec.ctx_in.size() < run.program.max_ctx_offset || spec.ctx_in.size() > 12 * sizeof(u64))
     return fail(EINVAL, fmt::format("ctx_in of {} bytes, the program reads {}, at most 96",
-                                    spec.ctx_in.size(), program.max_ctx_offset));
+                                    spec.ctx_in.size(), run.program.max_ctx_offset));
   if ((spec.flags & ~run_on_cpu) != 0 || ((spec.flags & run_on_cpu) == 0 && spec.cpu != 0))
     return fail(EINVAL, "cpu without BPF_F_TEST_RUN_ON_CPU");
   std::array<u64, 12> ctx{};
   if (!spec.ctx_in.empty()) std::memcpy(ctx.data(), spec.ctx_in.data(), spec.ctx_in.size());
-  run.ctx = ctx.data();
+  run.context.ctx = ctx.data();
   const rcu::Reader reader;
   TestRunResult result;
-  result.retval = static_cast<u32>(program.entry(counted)(ctx.data(), &run));
+  result.retval = static_cast<u32>(run.entry()(ctx.data(), &run.context));
   return result;
 }
 
+/// bpf_prog_test_run_syscall(): ctx_in is the context, and comes back as the program left it.
+Result<TestRunResult> run_syscall(TestRun run) {
+  const TestRunSpec& spec = run.spec;
+  if (!spec.data_in.empty() || spec.data_out_size != 0 || spec.ctx_out_size != 0 || spec.repeat != 0 ||
+      spec.flags != 0 || spec.batch_size != 0)
+    return fail(EINVAL, "syscall programs take ctx_in only, no repeat and no flags");
+  if (spec.ctx_in.size() < run.program.max_ctx_offset || spec.ctx_in.size() > UINT16_MAX)
+    return fail(EINVAL, fmt::format("ctx_in of {} bytes, the program reads {}, at most {}",
+                                    spec.ctx_in.size(), run.program.max_ctx_offset, UINT16_MAX));
+  std::vector<u64> context((spec.ctx_in.size() + 7) / 8);
+  if (!spec.ctx_in.empty()) std::memcpy(context.data(), spec.ctx_in.data(), spec.ctx_in.size());
+  run.context.ctx = context.data();
+  TestRunResult result;
+  {
+    const rcu::Reader reader;
+    result.retval = static_cast<u32>(run.entry()(context.data(), &run.context));
+  }
+  const ByteView bytes = std::as_bytes(std::span(context)).first(spec.ctx_in.size());
+  result.ctx_out.assign(bytes.begin(), bytes.end());
+  result.ctx_size_out = static_cast<u32>(bytes.size());
+  return result;
+}
+
+/// bpf_prog_test_run_flow_dissector(): data_out is struct bpf_flow_keys.
+Result<TestRunResult> run_flow_dissector(TestRun run) {
+  const TestRunSpec& spec = run.spec;
+  const auto size = static_cast<u32>(spec.data_in.size());
+  if (spec.flags != 0 || spec.cpu != 0 || spec.batch_size != 0)
+    return fail(EINVAL, "flow dissectors take no flags, cpu and batch_size");
+  if (size < eth_header || size > test_page)
+    return fail(EINVAL, fmt::format("data_in of {} bytes, must be {} to {}", size, eth_header, test_page));
+  std::optional<progs::FlowKeys> user = TRY(read_context<progs::FlowKeys>(spec));
+  if (user) {
+    progs::FlowKeys rest = *user;
+    rest.flags = 0;
+    const ByteView bytes = bytes_of(rest);
+    if (std::ranges::any_of(bytes, [](std::byte b) { return b != std::byte{0}; }))
+      return fail(EINVAL, "ctx_in: only flags may be given");
+  }
+  std::vector<std::byte> data = spec.data_in;
+  progs::FlowKeys keys;
+  progs::FlowDissector context;
+  context.flow_keys = &keys;
+  context.data = data.data();
+  context.data_end = data.data() + size;
+  run.context.ctx = &context;
+  const Entry entry = run.entry();
+  TestRunResult result;
+  result.duration = TRY(repeated(spec, std::max(spec.repeat, 1u), [&] {
+    keys = {};
+    keys.n_proto = load<u16>(data.data() + 12);
+    keys.nhoff = keys.thoff = eth_header;
+    keys.flags = user ? user->flags : 0;
+    run.context.tail_calls = 0;
+    result.retval = static_cast<u32>(entry(&context, &run.context));
+    keys.nhoff = static_cast<u16>(std::clamp<u32>(keys.nhoff, eth_header, size));
+    keys.thoff = static_cast<u16>(std::clamp<u32>(keys.thoff, keys.nhoff, size));
+  }));
+  TRY(finish_data(spec, bytes_of(keys), result));
+  if (user) TRY(finish_context(spec, *user, result));
+  return result;
+}
+
+namespace {
+
+/// struct bpf_sk_lookup of the UAPI.
+struct UserSkLookup {
+  u64 cookie = 0;  ///< or the socket
+  u32 family = 0;
+  u32 protocol = 0;
+  std::array<u32, 1> remote_ip4{};
+  std::array<u32, 4> remote_ip6{};
+  u16 remote_port = 0;
+  u16 zero = 0;
+  std::array<u32, 1> local_ip4{};
+  std::array<u32, 4> local_ip6{};
+  u32 local_port = 0;
+  u32 ingress_ifindex = 0;
+  u32 end_padding = 0;
+};
+static_assert(sizeof(UserSkLookup) == 72);
+
 }  // namespace
 
-Result<TestRunResult> test_run(const Program& program, const TestRunSpec& spec, RunContext run,
+/// bpf_prog_test_run_sk_lookup(): ctx_in says for whom a socket is looked up; the chosen one's cookie comes
+/// back.
+Result<TestRunResult> run_sk_lookup(TestRun run) {
+  constexpr u32 af_inet = 2, af_inet6 = 10;
+  const TestRunSpec& spec = run.spec;
+  if (spec.flags != 0 || spec.cpu != 0 || spec.batch_size != 0 || !spec.data_in.empty() ||
+      spec.data_out_size != 0)
+    return fail(EINVAL, "sk_lookup programs take ctx_in only");
+  std::optional<UserSkLookup> user = TRY(read_context<UserSkLookup>(spec));
+  if (!user) return fail(EINVAL, "sk_lookup programs need ctx_in");
+  if (user->cookie != 0) return fail(EINVAL, "ctx_in: cookie must be 0");
+  if (user->local_port > UINT16_MAX) return fail(ERANGE, "ctx_in: local_port is no port");
+  progs::SkLookup context;
+  context.family = static_cast<u16>(user->family);
+  context.protocol = static_cast<u16>(user->protocol);
+  context.dport = static_cast<u16>(user->local_port);
+  context.sport = user->remote_port;
+  context.ingress_ifindex = user->ingress_ifindex;
+  if (context.family == af_inet) {
+    context.daddr4 = user->local_ip4[0];
+    context.saddr4 = user->remote_ip4[0];
+  } else if (context.family == af_inet6) {
+    context.daddr6 = &user->local_ip6;
+    context.saddr6 = &user->remote_ip6;
+  } else {
+    return fail(EAFNOSUPPORT, fmt::format("ctx_in: family {}", user->family));
+  }
+  run.context.ctx = &context;
+  const Entry entry = run.entry();
+  TestRunResult result;
+  result.duration = TRY(repeated(spec, std::max(spec.repeat, 1u), [&] {
+    context.selected_sk = nullptr;
+    run.context.tail_calls = 0;
+    result.retval = static_cast<u32>(entry(&context, &run.context));
+  }));
+  user->cookie = context.selected_sk != nullptr ? context.selected_sk->cookie : 0;
+  TRY(finish_context(spec, *user, result));
+  return result;
+}
+
+Result<TestRunResult> test_run(const Program& program, const TestRunSpec& spec, RunContext context,
                                bool counted) {
+  const TestRun run{program, spec, context, counted};
   switch (program.type) {
     case ProgType::xdp:
-      return run_xdp(program, spec, run, counted);
+      return run_xdp(run);
+    case ProgType::socket_filter:
+    case ProgType::sched_cls:
+    case ProgType::sched_act:
+    case ProgType::cgroup_skb:
+    case ProgType::lwt_in:
+    case ProgType::lwt_out:
+    case ProgType::lwt_xmit:
+      return run_skb(run);
+    case ProgType::flow_dissector:
+      return run_flow_dissector(run);
+    case ProgType::sk_lookup:
+      return run_sk_lookup(run);
     case ProgType::raw_tracepoint:
-      return run_raw_tp(program, spec, run, counted);
-    case ProgType::kprobe:
-    case ProgType::tracepoint:
-    case ProgType::perf_event:
-      return fail(kENOTSUPP, fmt::format("{} programs have no test run", prog_type_name(program.type)));
-    default:
+      return run_raw_tp(run);
+    case ProgType::syscall:
+      return run_syscall(run);
+    case ProgType::tracing:
+    case ProgType::lsm:
+    case ProgType::struct_ops:
+    case ProgType::netfilter:
+    case ProgType::raw_tracepoint_writable:
       return fail(EOPNOTSUPP, fmt::format("test runs of {} programs are not supported by skep",
                                           prog_type_name(program.type)));
+    default:
+      return fail(kENOTSUPP, fmt::format("{} programs have no test run", prog_type_name(program.type)));
   }
 }
 

@@ -36,9 +36,11 @@ u8 pointer_kind(RegType type) {
       return number(PtrKind::btf_id);
     case Base::sock:
     case Base::sock_common:
-    case Base::tcp_sock:
-    case Base::xdp_sock:
       return number(PtrKind::sock);
+    case Base::tcp_sock:
+      return number(PtrKind::tcp_sock);
+    case Base::xdp_sock:
+      return number(PtrKind::xdp_sock);
     default:
       return number(PtrKind::none);
   }
@@ -114,6 +116,7 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
   v.insns_ = env.program.insns;
   v.used_maps_ = env.program.used_maps;
   v.processed_ = env.insn_processed;
+  v.writes_packet_ = env.seen_direct_write;
   v.facts_.resize(v.insns_.size());
   for (std::size_t i = 0; i < v.facts_.size(); ++i) {
     InsnFacts& f = v.facts_[i];

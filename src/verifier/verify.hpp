@@ -89,7 +89,7 @@ struct InsnFacts {
   u8 fastcall_spills = 0;
   u32 loop_inline_flags = 0;
 };
-enum class PtrKind : u8 { none, ctx, packet, stack, map_value, mem, btf_id, sock };
+enum class PtrKind : u8 { none, ctx, packet, stack, map_value, mem, btf_id, sock, tcp_sock, xdp_sock };
 
 struct Subprog {
   u32 start = 0;        ///< first instruction
@@ -110,6 +110,8 @@ class Verified {
   [[nodiscard]] const std::vector<const maps::MapFacts*>& used_maps() const { return used_maps_; }
   [[nodiscard]] u32 processed_insns() const { return processed_; }
   [[nodiscard]] const LogOutput& log() const { return log_; }
+  /// It stores into its packet (kernel: env->seen_direct_write).
+  [[nodiscard]] bool writes_packet() const { return writes_packet_; }
 
  private:
   friend class Builder;  // inside the room
@@ -121,6 +123,7 @@ class Verified {
   std::vector<const maps::MapFacts*> used_maps_;
   LogOutput log_;
   u32 processed_ = 0;
+  bool writes_packet_ = false;
 };
 
 /// Verifies. `input` and all it points to must outlive the Verified. Never throws, never hangs: at most

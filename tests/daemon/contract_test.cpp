@@ -6,6 +6,7 @@
 #include "daemon/daemon_thread.hpp"
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
+#include "kernel_contract/contract_packets.hpp"
 #include "kernel_contract/contract_programs.hpp"
 
 namespace skep::contract {
@@ -25,6 +26,8 @@ Result<Instance> linux() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Daemon, KernelContract,
+                         ::testing::Values(Subject{"remote", remote}, Subject{"linux", linux}), subject_name);
+INSTANTIATE_TEST_SUITE_P(Daemon, PacketContract,
                          ::testing::Values(Subject{"remote", remote}, Subject{"linux", linux}), subject_name);
 
 }  // namespace

@@ -75,15 +75,6 @@ TEST(Context, EgressIfindexGoesThroughTheTransmitQueue) {
             (Text{"r3 = *(u64 *)(r1 +40)", "r3 = *(u64 *)(r3 +0)", "r3 = *(u32 *)(r3 +224)", "exit"}));
 }
 
-TEST(Context, WhatHasNoRewritingIsRefused) {
-  Program p("r0 = *(u32 *)(r1 +0); exit", ProgType::sched_cls);
-  p.load_from_ctx(0);
-  const auto done = p.rewrite();
-  ASSERT_FALSE(done.has_value());
-  EXPECT_EQ(done.error().code, EOPNOTSUPP);
-  EXPECT_NE(done.error().what.find("sched_cls"), std::string::npos) << done.error().what;
-}
-
 TEST(Context, TracingContextsAreWhatTheySeem) {
   Program p("r0 = *(u64 *)(r1 +8); exit", ProgType::raw_tracepoint);
   p.load_from_ctx(0);

@@ -4,6 +4,7 @@
 
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
+#include "kernel_contract/contract_packets.hpp"
 #include "kernel_contract/contract_programs.hpp"
 #include "runtime/user_kernel.hpp"
 
@@ -33,6 +34,10 @@ Result<Instance> user_kernel(bool with_directory, bool no_jit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(User, KernelContract,
+                         ::testing::Values(Subject{"user", [] { return user_kernel(true, false); }},
+                                           Subject{"interpreted", [] { return user_kernel(false, true); }}),
+                         subject_name);
+INSTANTIATE_TEST_SUITE_P(User, PacketContract,
                          ::testing::Values(Subject{"user", [] { return user_kernel(true, false); }},
                                            Subject{"interpreted", [] { return user_kernel(false, true); }}),
                          subject_name);

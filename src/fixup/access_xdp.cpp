@@ -1,10 +1,5 @@
-// Accesses through the context pointer. Programs see the user API's structures (xdp_md); what runs works on
-// the kernel's (xdp_buff), whose layout progs/xdp_buff.hpp keeps.
-#include <fmt/format.h>
-
-#include <cerrno>
-
-#include "fixup/rewrite.hpp"
+// struct xdp_md to struct xdp_buff (kernel: xdp_convert_ctx_access()).
+#include "fixup/access.hpp"
 #include "progs/xdp_buff.hpp"
 
 namespace skep::fixup {
@@ -25,7 +20,7 @@ enum XdpMd : s16 {
   md_egress_ifindex = 20
 };
 
-Patch convert_xdp(const isa::Insn& insn) {
+Patch convert(const isa::Insn& insn) {
   using namespace progs;
   const u8 dst = insn.dst;
   const u8 src = insn.src;
@@ -54,25 +49,9 @@ Patch convert_xdp(const isa::Insn& insn) {
 
 }  // namespace
 
-Result<Patch> convert_context_access(ProgType type, const isa::Insn& insn) {
-  switch (type) {
-    case ProgType::kprobe:
-    case ProgType::tracepoint:
-    case ProgType::raw_tracepoint:
-    case ProgType::raw_tracepoint_writable:
-    case ProgType::syscall:
-      return Patch{insn};  // these contexts are what they seem
-    case ProgType::xdp: {
-      const bool is_load = insn.code == (isa::op::LDX | isa::op::MEM | isa::op::W);
-      if (Patch patch = is_load ? convert_xdp(insn) : Patch{}; !patch.empty()) return patch;
-      break;
-    }
-    default:
-      break;
-  }
-  return fail(EOPNOTSUPP,
-              fmt::format("no rewriting for this context access of {} programs (opcode {:#x}, offset {})",
-                          prog_type_name(type), insn.code, insn.off));
+Converted convert_xdp_md(const isa::Insn& insn) {
+  const bool is_load = insn.code == (isa::op::LDX | isa::op::MEM | isa::op::W);
+  return {is_load ? convert(insn) : Patch{}, 4};
 }
 
 }  // namespace skep::fixup

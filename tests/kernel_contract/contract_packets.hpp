@@ -1,0 +1,172 @@
+// The contract's part about test runs of packet programs: struct __sk_buff in and out, which packets are
+// taken, what programs of each type see of them.
+#pragma once
+#include "kernel_contract/contract.hpp"
+
+namespace skep::contract {
+
+/// An Ethernet frame with 84 bytes of IPv4 from 10.1.1.1 to 10.1.1.2.
+inline std::vector<std::byte> ip4_frame() {
+  std::vector<std::byte> frame(98, std::byte{0});
+  const auto put = [&](std::size_t at, std::initializer_list<int> bytes) {
+    for (const int b : bytes) frame[at++] = static_cast<std::byte>(b);
+  };
+  put(0, {2, 0xaa, 0xbb, 0xcc, 0, 1, 2, 0xaa, 0xbb, 0xcc, 0, 2, 8, 0, 0x45, 0, 0, 84});
+  put(22, {64, 1, 0, 0, 10, 1, 1, 1, 10, 1, 1, 2});
+  return frame;
+}
+
+class PacketContract : public KernelContract {
+ protected:
+  Handle load_as(ProgType type, std::vector<isa::Insn> insns) {
+    ProgramSpec spec = xdp(std::move(insns));
+    spec.type = type;
+    return load(spec);
+  }
+  Result<TestRunResult> run_with(const Handle& prog, std::vector<std::byte> context = {}, u32 flags = 0) {
+    TestRunSpec spec;
+    spec.data_in = ip4_frame();
+    spec.data_out_size = 4096;
+    spec.ctx_in = std::move(context);
+    spec.ctx_out_size = 192;
+    spec.flags = flags;
+    return kernel().prog_test_run(prog.fd(), spec);
+  }
+  /// struct __sk_buff with words set: {offset, value}.
+  static std::vector<std::byte> context(std::initializer_list<std::pair<u32, u32>> words,
+                                        std::size_t size = 192) {
+    std::vector<std::byte> bytes(size);
+    for (const auto& [at, value] : words) store<u32>(bytes.data() + at, value);
+    return bytes;
+  }
+};
+
+TEST_P(PacketContract, EachTypeSeesItsPartOfTheFrame) {
+  using namespace code;
+  const std::vector<std::byte> frame = ip4_frame();
+  for (const auto& [type, len] : std::vector<std::pair<ProgType, u32>>{
+           {ProgType::sched_cls, 98}, {ProgType::sched_act, 98}, {ProgType::socket_filter, 84}}) {
+    SCOPED_TRACE(prog_type_name(type));
+    const auto field = [&](s16 at) {
+      const auto result = run_with(load_as(type, program(load_w(0, 1, at), exit())));
+      EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().what);
+      return result ? result->retval : ~0u;
+    };
+    EXPECT_EQ(field(0), len);
+    EXPECT_EQ(field(4), 3u) << "not this machine's address: PACKET_OTHERHOST";
+    EXPECT_EQ(field(16), 8u) << "protocol";
+    EXPECT_EQ(field(40), 1u) << "ifindex";
+    const auto result = run_with(load_as(type, program(mov(0, 7), exit())));
+    ASSERT_TRUE(result.has_value()) << result.error().what;
+    EXPECT_EQ(result->retval, 7u);
+    ASSERT_EQ(result->data_out.size(), frame.size());
+    const bool l2 = type != ProgType::socket_filter;
+    EXPECT_EQ(result->data_out[0], l2 ? frame[0] : std::byte{0}) << "the link layer's header was taken off";
+    EXPECT_TRUE(std::equal(frame.begin() + 14, frame.end(), result->data_out.begin() + 14));
+  }
+}
+
+TEST_P(PacketContract, PacketsAreTakenByTheirSize) {
+  using namespace code;
+  const Handle prog = load_as(ProgType::sched_cls, program(mov(0, 0), exit()));
+  const auto with = [&](std::size_t size, bool ip) {
+    TestRunSpec spec;
+    spec.data_in = ip4_frame();
+    if (!ip) spec.data_in[12] = spec.data_in[13] = std::byte{0x88};
+    spec.data_in.resize(size);
+    return error_of(kernel().prog_test_run(prog.fd(), spec));
+  };
+  EXPECT_EQ(with(13, false), EINVAL);
+  EXPECT_EQ(with(14, false), 0);
+  EXPECT_EQ(with(14, true), EINVAL) << "an IPv4 frame without its header";
+  EXPECT_EQ(with(33, true), EINVAL);
+  EXPECT_EQ(with(34, true), 0);
+  EXPECT_EQ(with(3712, false), 0);
+  EXPECT_EQ(with(3713, false), EINVAL);
+}
+
+TEST_P(PacketContract, TheContextGoesInAndComesBack) {
+  using namespace code;
+  // cb[1] = mark + priority + cb[0]; mark = 5; tstamp and gso_size as given
+  const Handle prog =
+      load_as(ProgType::sched_cls, program(load_w(2, 1, 8), load_w(3, 1, 32), make(0x0f, 2, 3, 0, 0),
+                                           load_w(3, 1, 48), make(0x0f, 2, 3, 0, 0), make(0x63, 1, 2, 52, 0),
+                                           store_w_imm(1, 8, 5), load_w(0, 1, 164), exit()));
+  const auto result =
+      run_with(prog, context({{8, 100}, {32, 20}, {48, 3}, {152, 9}, {160, 500}, {164, 7}, {176, 88}}));
+  ASSERT_TRUE(result.has_value()) << result.error().what;
+  EXPECT_EQ(result->retval, 7u) << "gso_segs";
+  ASSERT_EQ(result->ctx_out.size(), 192u);
+  const auto word = [&](std::size_t at) { return skep::load<u32>(result->ctx_out.data() + at); };
+  EXPECT_EQ(word(8), 5u);
+  EXPECT_EQ(word(52), 123u);
+  EXPECT_EQ(word(40), 1u);
+  EXPECT_EQ(word(152), 9u);
+  EXPECT_EQ(word(160), 500u);
+  EXPECT_EQ(word(176), 88u);
+}
+
+TEST_P(PacketContract, WrongContextsAreRefused) {
+  using namespace code;
+  const Handle prog = load_as(ProgType::sched_cls, program(mov(0, 0), exit()));
+  for (const u32 at : {0u, 4u, 12u, 16u, 20u, 44u, 68u, 72u, 76u, 88u, 140u, 180u})
+    EXPECT_EQ(error_of(run_with(prog, context({{at, 1}}))), EINVAL) << at;
+  EXPECT_EQ(error_of(run_with(prog, context({{160, 50}}))), EINVAL) << "less on the wire than there is";
+  EXPECT_EQ(error_of(run_with(prog, context({{160, 65536}}))), 0);
+  EXPECT_EQ(error_of(run_with(prog, context({{160, 65537}}))), EINVAL);
+  EXPECT_EQ(error_of(run_with(prog, context({{164, 65536}}))), EINVAL);
+  EXPECT_EQ(error_of(run_with(prog, context({{40, 999999}}))), ENODEV);
+  EXPECT_EQ(error_of(run_with(prog, context({{8, 1}}, 100))), 0) << "an older, shorter structure";
+  EXPECT_EQ(error_of(run_with(prog, context({}, 200))), 0) << "a newer one without anything new in it";
+  EXPECT_EQ(error_of(run_with(prog, context({{196, 1}}, 200))), E2BIG);
+  EXPECT_EQ(error_of(run_with(prog, {}, 1)), EINVAL) << "a flag of other types";
+  EXPECT_EQ(error_of(run_with(prog, {}, 4)), 0) << "BPF_F_TEST_SKB_CHECKSUM_COMPLETE";
+}
+
+TEST_P(PacketContract, ClassicPacketLoadsEndTheProgramBeyondThePacket) {
+  using namespace code;
+  const auto loaded = [&](u8 opcode, s32 at) {
+    const auto result = run_with(load_as(
+        ProgType::socket_filter, program(mov_reg(6, 1), make(opcode, 0, 0, 0, at), add(0, 1), exit())));
+    EXPECT_TRUE(result.has_value());
+    return result ? result->retval : ~0u;
+  };
+  EXPECT_EQ(loaded(0x30, 0), 0x46u) << "u8";
+  EXPECT_EQ(loaded(0x28, 2), 85u) << "u16, in host order";
+  EXPECT_EQ(loaded(0x20, 12), 0x0a010102u) << "u32";
+  EXPECT_EQ(loaded(0x20, 80), 1u) << "the last word";
+  EXPECT_EQ(loaded(0x20, 81), 0u);
+  EXPECT_EQ(loaded(0x30, -0x100000), 0x46u) << "SKF_NET_OFF";
+  EXPECT_EQ(loaded(0x28, -0x200000 + 12), 0x801u) << "SKF_LL_OFF: the Ethernet header";
+}
+
+TEST_P(PacketContract, ThePacketsSocketHasThePacketsAddresses) {
+  using namespace code;
+  const auto field = [&](s16 at) {
+    const auto result =
+        run_with(load_as(ProgType::sched_cls,
+                         program(mov(0, -1), load_dw(1, 1, 168), jeq(1, 0, 1), load_w(0, 1, at), exit())));
+    EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().what);
+    return result ? result->retval : ~0u;
+  };
+  EXPECT_EQ(field(4), 2u) << "AF_INET";
+  EXPECT_EQ(field(24), 0x0101010au);
+  EXPECT_EQ(field(52), 0x0201010au);
+  EXPECT_EQ(field(72), 7u) << "TCP_CLOSE";
+  EXPECT_EQ(field(76), ~0u) << "no queue";
+}
+
+TEST_P(PacketContract, CgroupProgramsReadThePacketBehindItsLinkLayer) {
+  using namespace code;
+  const auto reaches = [&](s32 len) {  // data + len <= data_end
+    const auto result = run_with(
+        load_as(ProgType::cgroup_skb, program(load_w(2, 1, 76), load_w(3, 1, 80), mov(0, 0), add(2, len),
+                                              make(0x2d, 2, 3, 1, 0), mov(0, 1), exit())));
+    EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().what);
+    return result && result->retval == 1;
+  };
+  EXPECT_TRUE(reaches(84));
+  EXPECT_FALSE(reaches(85));
+}
+
+}  // namespace skep::contract
