@@ -23,6 +23,11 @@ struct HelperRow {
 [[nodiscard]] std::span<const HelperRow> string_family();
 [[nodiscard]] std::span<const HelperRow> net_family();
 [[nodiscard]] std::span<const HelperRow> xdp_family();
+[[nodiscard]] std::span<const HelperRow> skb_bytes_family();
+[[nodiscard]] std::span<const HelperRow> skb_change_family();
+[[nodiscard]] std::span<const HelperRow> skb_meta_family();
+[[nodiscard]] std::span<const HelperRow> fib_family();
+[[nodiscard]] std::span<const HelperRow> socket_family();
 
 /// A negative errno as a helper's 64-bit result.
 constexpr u64 error_result(int positive_errno) { return static_cast<u64>(-static_cast<s64>(positive_errno)); }

@@ -2,6 +2,8 @@
 // helper as its sixth argument. Interpreter, JIT and helpers agree on this file and nothing else.
 #pragma once
 #include <array>
+#include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "base/types.hpp"
@@ -58,6 +60,16 @@ struct RedirectInfo {
   u32 map_index = 0;
 };
 
+/// Where packets go that a program sends while it runs (bpf_clone_redirect()). Called from worker threads.
+class PacketSink {
+ public:
+  /// Out of the interface, or, with `ingress`, into its host's stack as if received. False: it could not.
+  virtual bool transmit(u32 ifindex, bool ingress, std::span<const std::byte> frame) noexcept = 0;
+
+ protected:
+  ~PacketSink() = default;
+};
+
 struct RunContext {
   /// Address of this CPU's copy of a per-CPU object = address in CPU 0's copy + percpu_offset
   /// (maps/percpu.hpp). First member: machine code reads it at offset 0.
@@ -67,7 +79,9 @@ struct RunContext {
   u64 prandom_state = 0x9e3779b97f4a7c15;
   TraceSink* trace = nullptr;
   RedirectInfo redirect{};
-  void* ctx = nullptr;  ///< the context of the current run (xdp_buff, ...)
+  void* ctx = nullptr;                   ///< the context of the current run (xdp_buff, ...)
+  PacketSink* packets = nullptr;         ///< nullptr: what is sent reaches nobody, as in test runs
+  std::array<std::byte, 20> next_hop{};  ///< of bpf_redirect_neigh(): struct bpf_redir_neigh
 };
 
 }  // namespace skep

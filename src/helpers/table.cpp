@@ -1,16 +1,15 @@
 // The code of helpers: the families, looked up by id and program type. See table.hpp.
 #include "helpers/table.hpp"
 
-#include <array>
-
 #include "helpers/families.hpp"
 
 namespace skep::helpers {
 namespace {
 
 using Family = std::span<const HelperRow> (*)();
-constexpr std::array<Family, 6> families = {map_family,    trace_family, task_family,
-                                            string_family, net_family,   xdp_family};
+constexpr Family families[] = {map_family,      trace_family, task_family,      string_family,
+                               net_family,      xdp_family,   skb_bytes_family, skb_change_family,
+                               skb_meta_family, fib_family,   socket_family};
 
 /// A row for this type alone wins over one for all.
 const HelperRow* find(ProgType type, u32 id) {

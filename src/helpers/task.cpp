@@ -1,4 +1,5 @@
 // Helpers about time, chance, the CPU and the task (kernel/bpf/helpers.c, core.c).
+#include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +36,19 @@ u64 get_prandom_u32(u64, u64, u64, u64, u64, RunContext* run) {
   return x * 0x2545f4914f6cdd1d >> 32;
 }
 
+/// Ticks since boot, counted as on kernels of 250 Hz: they begin five minutes before their 32-bit wrap.
+u64 jiffies64(u64, u64, u64, u64, u64, RunContext*) {
+  constexpr u64 ticks_per_second = 250;
+  constexpr u64 initial = u64{UINT32_MAX} + 1 - 300 * ticks_per_second;
+  return initial + clock_ns(CLOCK_MONOTONIC_COARSE) / (1'000'000'000u / ticks_per_second);
+}
+
+/// Of the processor that the thread runs on.
+u64 get_numa_node_id(u64, u64, u64, u64, u64, RunContext*) {
+  unsigned cpu = 0, node = 0;
+  return ::getcpu(&cpu, &node) == 0 ? node : 0;
+}
+
 // The current task of a program is the thread that runs it: a worker, or whoever asked for a test run.
 
 u64 get_current_pid_tgid(u64, u64, u64, u64, u64, RunContext*) {
@@ -54,9 +68,10 @@ u64 get_current_comm(u64 to, u64 size64, u64, u64, u64, RunContext*) {
 }
 
 constexpr HelperRow rows[] = {
-    {5, ktime_get_ns},          {7, get_prandom_u32},       {8, get_smp_processor_id},
-    {14, get_current_pid_tgid}, {15, get_current_uid_gid},  {16, get_current_comm},
-    {125, ktime_get_boot_ns},   {160, ktime_get_coarse_ns}, {208, ktime_get_tai_ns},
+    {5, ktime_get_ns},          {7, get_prandom_u32},      {8, get_smp_processor_id},
+    {14, get_current_pid_tgid}, {15, get_current_uid_gid}, {16, get_current_comm},
+    {42, get_numa_node_id},     {118, jiffies64},          {125, ktime_get_boot_ns},
+    {160, ktime_get_coarse_ns}, {208, ktime_get_tai_ns},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "helpers/families.hpp"
+#include "helpers/interfaces.hpp"
 #include "progs/xdp_buff.hpp"
 
 namespace skep::helpers {
@@ -96,9 +97,29 @@ u64 redirect(u64 ifindex, u64 flags, u64, u64, u64, RunContext* run) {
   return uapi::XDP_REDIRECT;
 }
 
+u64 xdp_check_mtu(u64 context, u64 ifindex64, u64 mtu_len, u64 diff, u64 flags, RunContext*) {
+  enum : u64 { success = 0, frag_needed = 1 };
+  const auto& xdp = *pointer<XdpBuff>(context);
+  if (flags != 0) return error_result(EINVAL);
+  const u32 ifindex = static_cast<u32>(ifindex64);
+  Interface device;
+  if (!find_interface(ifindex != 0 ? ifindex : xdp.rxq->dev->ifindex, device)) return error_result(ENODEV);
+  auto& in_out = *pointer<u32>(mtu_len);
+  s64 length = in_out != 0 ? s64{in_out} + device.hard_header_len : xdp.data_end - xdp.data;
+  length += as_offset(diff);
+  in_out = device.mtu;
+  return length > s64{device.mtu} + device.hard_header_len ? frag_needed : success;
+}
+
 constexpr HelperRow rows[] = {
-    {23, redirect, ProgType::xdp}, {44, xdp_adjust_head}, {54, xdp_adjust_meta},  {65, xdp_adjust_tail},
-    {188, xdp_get_buff_len},       {189, xdp_load_bytes}, {190, xdp_store_bytes},
+    {163, xdp_check_mtu, ProgType::xdp},
+    {23, redirect, ProgType::xdp},
+    {44, xdp_adjust_head},
+    {54, xdp_adjust_meta},
+    {65, xdp_adjust_tail},
+    {188, xdp_get_buff_len},
+    {189, xdp_load_bytes},
+    {190, xdp_store_bytes},
 };
 
 }  // namespace

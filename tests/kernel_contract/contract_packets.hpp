@@ -169,4 +169,15 @@ TEST_P(PacketContract, CgroupProgramsReadThePacketBehindItsLinkLayer) {
   EXPECT_FALSE(reaches(85));
 }
 
+TEST_P(PacketContract, WritesIntoThePacketComeOut) {
+  using namespace code;
+  const Handle prog = load_as(
+      ProgType::sched_cls, program(load_w(2, 1, 76), load_w(3, 1, 80), mov_reg(4, 2), add(4, 14), mov(0, 1),
+                                   make(0x2d, 4, 3, 2, 0), make(0x72, 2, 0, 5, 0x77), mov(0, 2), exit()));
+  const auto result = run_with(prog);
+  ASSERT_TRUE(result.has_value()) << result.error().what;
+  EXPECT_EQ(result->retval, 2u);
+  EXPECT_EQ(result->data_out.at(5), std::byte{0x77});
+}
+
 }  // namespace skep::contract
