@@ -66,7 +66,7 @@ void read_log(Verdict& verdict) {
   if (verdict.code != 0) verdict.message = last;
 }
 
-Result<std::shared_ptr<Kernel>> make_kernel(bool linux_kernel, const btf::Btf* types) {
+Result<std::shared_ptr<Kernel>> make_kernel(bool linux_kernel, const btf::KernelBtf* types) {
   if (linux_kernel) return std::make_shared<client::LinuxKernel>();
   runtime::Config config;
   config.verify_only = true;
@@ -77,10 +77,11 @@ Result<std::shared_ptr<Kernel>> make_kernel(bool linux_kernel, const btf::Btf* t
 struct Judge {
   const VerifyRequest& request;
   const loader::Environment& environment;
+  const btf::KernelBtf& types;
 
   Verdict program(const Object& object, u32 index, bool linux_kernel) const {
     Verdict verdict;
-    const auto kernel = make_kernel(linux_kernel, environment.kernel_btf);
+    const auto kernel = make_kernel(linux_kernel, &types);
     if (!kernel) {
       verdict.code = kernel.error().code;
       verdict.message = kernel.error().what;
@@ -111,7 +112,7 @@ struct Judge {
 
   Verdict raw(const ProgramSpec& spec, bool linux_kernel) const {
     Verdict verdict;
-    const auto kernel = make_kernel(linux_kernel, environment.kernel_btf);
+    const auto kernel = make_kernel(linux_kernel, &types);
     if (!kernel) {
       verdict.code = kernel.error().code;
       verdict.message = kernel.error().what;
@@ -270,18 +271,23 @@ Outcome<void> verify_all(const VerifyRequest& request,
   for (const Object& object : objects)
     if (object.spec) first = &*object.spec;
   loader::MachineEnvironment machine = loader::machine_environment(*first);
-  std::optional<btf::Btf> types;
+  std::optional<btf::Btf> read;
   if (!request.btf_file.empty()) {
-    auto read = loader::read_btf_file(request.btf_file);
-    if (!read) return refuse(fmt::format("{}: {}", request.btf_file, read.error().what));
-    types.emplace(std::move(*read));
-    machine.environment.kernel_btf = &*types;
+    auto file = loader::read_btf_file(request.btf_file);
+    if (!file) return refuse(fmt::format("{}: {}", request.btf_file, file.error().what));
+    read.emplace(std::move(*file));
   }
+  // One table for the loader and the verifier: ids of functions and types mean the same to both.
+  const btf::KernelBtf types(
+      read ? btf::KernelBtf::Source([&]() -> Result<std::vector<std::byte>> { return read->bytes(); })
+           : runtime::vmlinux_source(),
+      read ? btf::KernelBtf::HasSymbol() : runtime::machine_symbols());
+  machine.environment.kernel_btf = types.types();
   if (request.against_linux) {  // maps of objects may be many
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     (void)::setrlimit(RLIMIT_MEMLOCK, &unlimited);
   }
-  const Judge judge{request, machine.environment};
+  const Judge judge{request, machine.environment, types};
   if (!request.raw_file.empty()) return verify_raw(request, judge, found);
   std::vector<Task> tasks = make_tasks(objects, request.program);
   if (tasks.empty()) return refuse(fmt::format("no program '{}' in these objects", request.program));

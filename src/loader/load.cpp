@@ -72,7 +72,7 @@ Result<LoadedObject> Loading::run() {
   if (options_.environment) {
     environment_ = &*options_.environment;
   } else {
-    machine_ = machine_environment(spec_);
+    machine_ = machine_environment(spec_, kernel_.kernel_name() != "linux");
     environment_ = &machine_.environment;
   }
   TRY(check_types());

@@ -80,6 +80,7 @@ struct MachineEnvironment {
   std::unique_ptr<btf::Btf> btf;
   Environment environment;
 };
-MachineEnvironment machine_environment(const ObjectSpec& needs);
+/// `own_kernel`: for skep's own kernel, which needs no machine that has BTF: then it is what skep carries.
+MachineEnvironment machine_environment(const ObjectSpec& needs, bool own_kernel = false);
 
 }  // namespace skep::loader

@@ -9,6 +9,7 @@
 
 #include "base/fd.hpp"
 #include "base/limits.hpp"
+#include "btf/carried.hpp"
 #include "loader/loader.hpp"
 
 namespace skep::loader {
@@ -51,7 +52,7 @@ bool needs_btf(const ObjectSpec& spec) {
 
 }  // namespace
 
-MachineEnvironment machine_environment(const ObjectSpec& needs) {
+MachineEnvironment machine_environment(const ObjectSpec& needs, bool own_kernel) {
   MachineEnvironment machine;
   utsname name{};
   if (uname(&name) == 0) machine.environment.kernel_version = kernel_version(name);
@@ -60,11 +61,17 @@ MachineEnvironment machine_environment(const ObjectSpec& needs) {
     machine.environment.kconfig = read_gzip((std::string("/boot/config-") + name.release).c_str());
     if (!machine.environment.kconfig) machine.environment.kconfig = read_gzip("/proc/config.gz");
   }
-  if (!needs_btf(needs) || access(kVmlinux, R_OK) != 0) return machine;
-  Result<std::string> text = read_file(kVmlinux, limits::btf_max_size);
-  if (!text) return machine;
-  ByteView bytes = bytes_of(*text);
-  Result<btf::Btf> parsed = btf::Btf::parse({bytes.begin(), bytes.end()}, nullptr, btf::Checks::structure);
+  if (!needs_btf(needs)) return machine;
+  std::vector<std::byte> kernel_types;
+  if (Result<std::string> text = read_file(kVmlinux, limits::btf_max_size); text) {
+    ByteView bytes = bytes_of(*text);
+    kernel_types.assign(bytes.begin(), bytes.end());
+  } else if (own_kernel) {
+    if (Result<std::vector<std::byte>> carried = btf::carried_kernel_btf(); carried)
+      kernel_types = *std::move(carried);
+  }
+  if (kernel_types.empty()) return machine;
+  Result<btf::Btf> parsed = btf::Btf::parse(std::move(kernel_types), nullptr, btf::Checks::structure);
   if (!parsed) return machine;
   machine.btf = std::make_unique<btf::Btf>(std::move(*parsed));
   machine.environment.kernel_btf = machine.btf.get();

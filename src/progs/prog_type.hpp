@@ -56,6 +56,11 @@ struct ValueRange {
 /// What the program must return; nothing if anything goes.
 [[nodiscard]] std::optional<ValueRange> return_range(ProgType type, AttachType attach);
 
+/// Programs of this type may set the mark of a connection that they looked up.
+[[nodiscard]] constexpr bool writes_conntrack(ProgType type) {
+  return type == ProgType::xdp || type == ProgType::sched_cls || type == ProgType::sched_act;
+}
+
 /// Programs of this type can be verified.
 [[nodiscard]] bool supported(ProgType type);
 

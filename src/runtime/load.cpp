@@ -38,7 +38,10 @@ bool gpl_compatible(std::string_view license) {
 }
 
 /// Types whose programs may sleep (can_be_sleepable(); those of tracing kinds skep does not have).
-bool may_be_sleepable(ProgType type) { return type == ProgType::syscall || type == ProgType::struct_ops; }
+bool may_be_sleepable(ProgType type) {
+  return type == ProgType::syscall || type == ProgType::struct_ops || type == ProgType::tracing ||
+         type == ProgType::kprobe || type == ProgType::lsm;
+}
 
 Result<void> check_attributes(const ProgramSpec& spec, const LogRequest& want) {
   if ((spec.flags & ~known_flags) != 0)
@@ -53,7 +56,7 @@ Result<void> check_attributes(const ProgramSpec& spec, const LogRequest& want) {
     return fail(EINVAL, fmt::format("{} programs cannot be sleepable", prog_type_name(spec.type)));
   if (spec.ifindex != 0)
     return fail(EINVAL, "programs bound to a device (prog_ifindex) are not supported by skep");
-  if (spec.attach_btf_id != 0 || spec.attach_prog_fd > 0)
+  if ((spec.attach_btf_id != 0 && spec.type != ProgType::tracing) || spec.attach_prog_fd > 0)
     return fail(EINVAL, fmt::format("{} programs have no attach target", prog_type_name(spec.type)));
   if (!object_name_ok(spec.name))
     return fail(EINVAL, "program name '" + spec.name + "': at most 15 of [A-Za-z0-9_.]");
@@ -125,7 +128,8 @@ Result<References> resolve(const ProgramSpec& spec, const LoadEnvironment& envir
   return refs;
 }
 
-verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, bool gpl, u32 cpus) {
+verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, bool gpl,
+                               const LoadEnvironment& environment) {
   verifier::Input input;
   input.type = spec.type;
   input.expected_attach_type = spec.expected_attach_type;
@@ -139,7 +143,9 @@ verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, 
   input.line_info = refs.line_info;
   input.helper = helpers::lookup;
   input.helper_name = helpers::name;
-  input.cpu_count = cpus;
+  input.cpu_count = environment.cpus;
+  input.vmlinux = environment.vmlinux;
+  input.attach_btf_id = spec.attach_btf_id;
   return input;
 }
 
@@ -213,6 +219,29 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   return {};
 }
 
+/// What Linux accepts and skep verifies, but cannot run: refused by name.
+Result<void> check_runnable(const verifier::Verified& verified) {
+  const verifier::Input& input = verified.input();
+  if (input.type == ProgType::tracing)
+    return fail(EOPNOTSUPP,
+                "skep has no kernel functions and tracepoints that a tracing program could be attached to");
+  const btf::Btf* types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr;
+  const auto& insns = verified.insns();
+  for (std::size_t i = 0; i < insns.size(); ++i) {
+    if (!verified.facts()[i].seen) continue;
+    const bool kfunc =
+        insns[i].code == (isa::op::JMP | isa::op::CALL) && insns[i].src == uapi::PSEUDO_KFUNC_CALL;
+    const bool symbol = isa::is_ld_imm64(insns[i]) && insns[i].src == uapi::PSEUDO_BTF_ID;
+    if (!kfunc && !symbol) continue;
+    const std::string_view name =
+        types != nullptr ? types->name(static_cast<u32>(insns[i].imm)) : std::string_view();
+    if (kfunc && insns[i].imm == 0)
+      return fail(EINVAL, "invalid kernel function call not eliminated in verifier pass");
+    return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet", name));
+  }
+  return {};
+}
+
 std::vector<maps::MapRef> in_order(const References& refs, std::span<const maps::MapFacts* const> wanted) {
   std::vector<maps::MapRef> used;
   for (const maps::MapFacts* facts : wanted) {
@@ -266,8 +295,8 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->gpl_compatible = gpl_compatible(license.substr(0, license.find('\0')));
   program->tag = program_tag(spec.insns, environment.tag_hash);
 
-  const auto verified = verifier::verify(
-      verifier_input(spec, refs, program->gpl_compatible, environment.cpus), {want.level, want.size});
+  const auto verified = verifier::verify(verifier_input(spec, refs, program->gpl_compatible, environment),
+                                         {want.level, want.size});
   if (!verified) {
     give_log(log, verified.error().log);
     return fail(verified.error().code, verified.error().message);
@@ -280,6 +309,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   if (environment.verify_only) return program;
   if (auto ok = check_helpers_present(*verified, log); !ok) return std::unexpected(std::move(ok).error());
 
+  if (auto ok = check_runnable(*verified); !ok) return std::unexpected(std::move(ok).error());
   const fixup::Translated translated = TRY(fixup::translate(*verified));
   auto runnable = make_runnable(*program, translated, in_order(refs, translated.maps()), environment.no_jit);
   if (!runnable) return std::unexpected(std::move(runnable).error());

@@ -40,7 +40,8 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
       tag_hash_(config.tag_hash),
       no_jit_(config.no_jit),
       verify_only_(config.verify_only),
-      kernel_btf_(config.kernel_btf),
+      vmlinux_(vmlinux_source(config.vmlinux), config.vmlinux.empty() ? machine_symbols() : nullptr),
+      kernel_btf_(config.kernel_btf != nullptr ? config.kernel_btf : &vmlinux_),
       sink_(config.trace != nullptr ? config.trace : trace_.get()),
       uid_(config.uid.value_or(::getuid())),
       xdp_([this](const Program& program) { return xdp_config(program); }),
@@ -78,6 +79,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   environment.no_jit = no_jit_;
   environment.verify_only = verify_only_;
   environment.cpus = percpu_->cpus();
+  environment.vmlinux = kernel_btf_;
   auto loaded = TRY(load_program(spec, want, log, environment));
   const Lock lock(mutex_);
   loaded->id = programs_.add(loaded);

@@ -14,6 +14,7 @@
 #include "runtime/pins.hpp"
 #include "runtime/tables.hpp"
 #include "runtime/trace.hpp"
+#include "runtime/vmlinux.hpp"
 #include "runtime/xdp_table.hpp"
 
 namespace skep::runtime {
@@ -28,7 +29,9 @@ struct Config {
   bool no_jit = false;  ///< interpret
   /// Programs are verified and never run: no code is made, and helpers without code are no reason to refuse.
   bool verify_only = false;
-  const btf::Btf* kernel_btf = nullptr;  ///< types of the kernel, for programs that name them; outlives this
+  /// Types of the kernel, for programs that name them; outlives this. Without: what `vmlinux` holds.
+  const btf::KernelBtf* kernel_btf = nullptr;
+  std::string vmlinux;  ///< the file with the kernel's BTF; empty: the machine's
   /// Where the lines of bpf_trace_printk go instead of trace_pipe; outlives the kernel.
   TraceSink* trace = nullptr;
 };
@@ -149,7 +152,8 @@ class UserKernel final : public Kernel {
   TagHash tag_hash_;
   bool no_jit_;
   bool verify_only_;
-  const btf::Btf* kernel_btf_;
+  btf::KernelBtf vmlinux_;
+  const btf::KernelBtf* kernel_btf_;
   TraceSink* sink_;  ///< trace_, or the Config's
   u32 uid_;
   std::atomic<bool> stats_{false};

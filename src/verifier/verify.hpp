@@ -9,6 +9,7 @@
 
 #include "base/result.hpp"
 #include "btf/btf.hpp"
+#include "btf/kernel_btf.hpp"
 #include "helpers/contract.hpp"
 #include "isa/insn.hpp"
 #include "kernel/uapi.hpp"
@@ -51,7 +52,9 @@ struct Input {
   std::span<const LineInfo> line_info;
   HelperLookup helper = nullptr;
   HelperName helper_name = nullptr;
-  u32 cpu_count = 1;  ///< possible CPUs: what bpf_get_smp_processor_id() stays below
+  const btf::KernelBtf* vmlinux = nullptr;  ///< the kernel's types; parsed only if the program needs them
+  u32 attach_btf_id = 0;                    ///< tracing: the function or tracepoint type in `vmlinux`
+  u32 cpu_count = 1;                        ///< possible CPUs: what bpf_get_smp_processor_id() stays below
 };
 
 struct LogOptions {

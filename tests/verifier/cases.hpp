@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "btf/carried.hpp"
 #include "helpers/table.hpp"
 #include "verifier/verify.hpp"
 
@@ -93,6 +94,8 @@ struct Case {
     in.maps = bindings;
     in.helper = helpers::lookup;
     in.helper_name = helpers::name;
+    static const btf::KernelBtf kernel_types(btf::carried_kernel_btf);
+    in.vmlinux = &kernel_types;
     in.cpu_count = 2;
     return in;
   }

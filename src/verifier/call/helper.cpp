@@ -15,15 +15,22 @@ std::string Walk::helper_text(s32 func_id) const {
   return fmt::format("{}#{}", name, func_id);
 }
 
+bool Walk::kfunc_under_lock(const Insn& insn) const {
+  const btf::Btf* types = kernel_btf();
+  if (types == nullptr || insn.off != 0) return false;
+  return kfunc::allowed_under_lock(kfunc::special(types->name(static_cast<u32>(insn.imm))));
+}
+
 Status Walk::check_call(const Insn& insn) {
   const bool kfunc = insn.src == uapi::PSEUDO_KFUNC_CALL;
   if (is_reg_source(insn.code) || (!kfunc && insn.off != 0) ||
       (insn.src != 0 && insn.src != uapi::PSEUDO_CALL && !kfunc) || insn.dst != 0 ||
       class_of(insn.code) == op::JMP32)
     return e.reject(EINVAL, "BPF_CALL uses reserved fields\n");
-  if (e.cur->active_locks != 0 && insn.src == 0 && insn.imm != fn_id::spin_unlock)
+  if (e.cur->active_locks != 0 &&
+      ((insn.src == 0 && insn.imm != fn_id::spin_unlock) || (kfunc && !kfunc_under_lock(insn))))
     return e.reject(EINVAL, "function calls are not allowed while holding a lock\n");
-  if (kfunc) return unsupported("kernel functions (kfuncs)");
+  if (kfunc) return check_kfunc_call(insn);
   return insn.src == uapi::PSEUDO_CALL ? check_subprog_call(insn) : check_helper_call(insn);
 }
 
@@ -38,6 +45,14 @@ Status Walk::check_helper_known(s32 func_id, const helpers::Contract*& contract)
   return e.reject(EINVAL, "program of this type cannot use helper {}\n", helper_text(func_id));
 }
 
+/// Inside a section that must not be left (kernel: check_helper_call()).
+Status Walk::check_may_sleep_here(std::string_view what) {
+  if (e.cur->active_rcu_lock) return e.reject(EINVAL, "{} in rcu_read_lock region\n", what);
+  if (e.cur->active_preempt_locks != 0) return e.reject(EINVAL, "{} in non-preemptible region\n", what);
+  if (e.cur->active_irq_id != 0) return e.reject(EINVAL, "{} in IRQ-disabled region\n", what);
+  return passed;
+}
+
 Status Walk::check_helper_call(const Insn& insn) {
   const s32 func_id = insn.imm;
   const helpers::Contract* contract = nullptr;
@@ -46,6 +61,8 @@ Status Walk::check_helper_call(const Insn& insn) {
     return e.reject(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program\n");
   if (contract->might_sleep && !e.cur->in_sleepable)
     return e.reject(EINVAL, "helper call might sleep in a non-sleepable prog\n");
+  if (contract->might_sleep)
+    CHECK(check_may_sleep_here(fmt::format("sleepable helper {}", helper_text(func_id))));
   CallMeta meta;
   meta.func_id = func_id;
   meta.pkt_access = contract->pkt_access;
@@ -80,7 +97,8 @@ Status Walk::release_argument(const helpers::Contract&, const CallMeta& meta) {
   const RegState& reg = regs()[meta.release_regno];
   Status status(EINVAL);
   if (meta.ref_obj_id != 0) {
-    status = release_reference(meta.ref_obj_id);
+    status = meta.func_id == fn_id::kptr_xchg ? release_to_kptr(meta.ref_obj_id)
+                                              : release_reference(meta.ref_obj_id);
   } else if (reg.is_const() && reg.num.var_off.value == 0) {
     status = passed;
   }
@@ -127,6 +145,10 @@ Status Walk::set_call_result(const helpers::Contract& contract, const CallMeta& 
       break;
     case Ret::tcp_sock:
       mark_known_zero_pointer(r0, {Base::tcp_sock, flags});
+      break;
+    case Ret::btf_id:
+    case Ret::mem_or_btf_id:
+      CHECK(set_btf_result(contract, meta));
       break;
     default:
       return unsupported("helpers that return this kind of pointer");

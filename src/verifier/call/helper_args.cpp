@@ -27,6 +27,13 @@ constexpr TypeList btf_sock_types{{ptr_(Base::sock_common), ptr_(Base::sock), pt
                                    ptr_(Base::xdp_sock), ptr_(Base::btf_id), ptr_(Base::btf_id, tf::trusted)},
                                   6};
 
+constexpr TypeList btf_types{
+    {ptr_(Base::btf_id), ptr_(Base::btf_id, tf::trusted), ptr_(Base::btf_id, tf::rcu)}, 3};
+constexpr TypeList percpu_btf_types{{ptr_(Base::btf_id, tf::percpu), ptr_(Base::btf_id, tf::percpu | tf::rcu),
+                                     ptr_(Base::btf_id, tf::percpu | tf::trusted)},
+                                    3};
+constexpr TypeList kptr_types{{ptr_(Base::map_value), ptr_(Base::btf_id, tf::alloc)}, 2};
+
 /// No types: an argument kind that is not handled yet.
 constexpr TypeList types_for(Arg kind) {
   switch (kind) {
@@ -50,6 +57,12 @@ constexpr TypeList types_for(Arg kind) {
       return one(ptr_(Base::sock));
     case Arg::ringbuf_mem:
       return one(ptr_(Base::mem, tf::ringbuf));
+    case Arg::btf_id:
+      return btf_types;
+    case Arg::percpu_btf_id:
+      return percpu_btf_types;
+    case Arg::kptr:
+      return kptr_types;
     case Arg::func:
       return one(ptr_(Base::func));
     case Arg::stack:
@@ -106,9 +119,12 @@ Status Walk::check_arg_type(u32 regno, const ArgSpec& spec, const CallMeta& meta
   RegType type = reg.type;
   if ((spec.flags & helpers::rdonly) != 0) type.flags = static_cast<u16>(type.flags & ~tf::rdonly);
   if (nullable(spec)) type.flags = static_cast<u16>(type.flags & ~tf::maybe_null);
+  if (meta.func_id == fn_id::kptr_xchg && regno == 2)
+    type.flags = static_cast<u16>(type.flags & ~(tf::alloc | tf::percpu));
   std::string expected;
   for (u32 i = 0; i < list.count; ++i) {
-    if (type == list.types[i]) return passed;
+    if (type == list.types[i])
+      return reg.type.base == Base::btf_id ? check_btf_arg(regno, spec, meta) : passed;
     if (i != 0) expected += ", ";
     expected += type_text(list.types[i]);
   }
@@ -179,6 +195,13 @@ Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallM
       if (!reg.num.is_const()) return e.reject(EACCES, "R{} is not a known constant'\n", regno);
       meta.mem_size = reg.num.var_off.value;
       return mark_precise(regno);
+    case Arg::kptr:
+      return check_kptr_arg(regno, meta);
+    case Arg::percpu_btf_id:
+      meta.percpu_object = (reg.type.flags & tf::rcu) != 0;
+      meta.ret_btf = reg.btf;
+      meta.ret_btf_id = reg.btf_id;
+      return passed;
     case Arg::const_str:
       return unsupported("constant strings as helper arguments");
     default:
@@ -204,6 +227,10 @@ Status Walk::check_helper_mem(u32 regno, s32 size, Access access, bool zero_size
       if (reg.type.rdonly() && access == Access::write)
         return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(reg.type));
       return check_region(regno, reg.off, size, reg.mem_size, zero_size_allowed);
+    case Base::btf_id:
+      return check_btf_access(regno, reg.off, static_cast<u32>(size), Access::read, -1);
+    case Base::buf:
+      return check_buffer_access(regno, reg.off, static_cast<u32>(size), access, -1);
     case Base::stack:
       return check_stack_range(regno, reg.off, size, zero_size_allowed, access, meta);
     default:

@@ -47,6 +47,13 @@ Status Walk::check_global_call(u32 subprog) {
   if (e.cur->active_locks != 0)
     return e.reject(
         EINVAL, "global function calls are not allowed while holding a lock,\nuse static function instead\n");
+  if (e.program.subprogs[subprog].might_sleep &&
+      (e.cur->active_rcu_lock || e.cur->active_preempt_locks != 0 || e.cur->active_irq_id != 0 ||
+       !e.cur->in_sleepable))
+    return e.reject(EINVAL,
+                    "global functions that may sleep are not allowed in non-sleepable context,\n"
+                    "i.e., in a RCU/IRQ/preempt-disabled section, or in\n"
+                    "a non-sleepable BPF program context\n");
   if (const Status args = check_global_args(subprog); !args.ok()) {
     (void)e.reject(EINVAL, "Caller passes invalid args into func#{} ('{}')\n", subprog, name);
     return args;
@@ -159,6 +166,9 @@ Status Walk::set_global_args(u32 subprog) {
   e.log.trace("Validating {}() func#{}...\n", e.program.subprogs[subprog].name, subprog);
   CHECK(prepare_global_args(subprog));
   const SubprogAux& sub = e.subprog_aux[subprog];
+  if (subprog == e.program.exception_callback &&
+      (sub.arg_count != 1 || sub.args[0].kind != GlobalArg::Kind::anything))
+    return e.reject(EINVAL, "exception cb only supports single integer argument\n");
   for (u32 i = 0; i < sub.arg_count; ++i) {
     RegState& reg = regs()[i + 1];
     switch (sub.args[i].kind) {

@@ -6,6 +6,7 @@
 
 #include "verifier/front/insns.hpp"
 #include "verifier/front/program.hpp"
+#include "verifier/kfunc/kfunc.hpp"
 
 namespace skep::verifier {
 namespace {
@@ -19,7 +20,17 @@ class CfgWalk {
       : input_(input), program_(program), log_(log), state_(program.insns.size(), unseen) {}
 
   int run() {
-    discover(0);
+    if (const int err = explore(0); err != 0) return err;
+    // Nothing calls the exception callback.
+    const u32 handler = program_.subprogs[program_.exception_callback].start;
+    if (handler != 0 && state_[handler] == unseen)
+      if (const int err = explore(handler); err != 0) return err;
+    return check_all_explored();
+  }
+
+ private:
+  int explore(u32 start) {
+    discover(start);
     while (!stack_.empty()) {
       const u32 at = stack_.back();
       switch (visit(at)) {
@@ -33,10 +44,9 @@ class CfgWalk {
           return EINVAL;
       }
     }
-    return check_all_explored();
+    return 0;
   }
 
- private:
   // State of an instruction: 0, discovered plus the last edge taken from it, explored.
   static constexpr u8 unseen = 0, discovered = 0x10, explored = 0x20;
 
@@ -100,6 +110,7 @@ class CfgWalk {
       notes(at).prune_point = true;
       notes(at).jump_point = true;
     }
+    if (is_kfunc_call(insn)) return note_kfunc(at);
     if (!is_helper_call(insn) || input_.helper == nullptr) return;
     const helpers::Contract* contract =
         input_.helper(input_.type, input_.expected_attach_type, static_cast<u32>(insn.imm));
@@ -107,6 +118,19 @@ class CfgWalk {
     SubprogNotes& subprog = program_.subprogs[program_.containing_subprog(at)];
     subprog.changes_pkt_data |= contract->changes_packet;
     subprog.might_sleep |= contract->might_sleep;
+  }
+
+  void note_kfunc(u32 at) {
+    const kfunc::Row* row = kfunc::callable(input_, program_.insns[at]);
+    if (row == nullptr) return;
+    if ((row->flags & kfunc::iter_next) != 0) {
+      notes(at).iter_next = true;
+      notes(at).prune_point = true;
+      notes(at).force_checkpoint = true;
+    }
+    SubprogNotes& subprog = program_.subprogs[program_.containing_subprog(at)];
+    subprog.might_sleep |= (row->flags & kfunc::sleepable) != 0;
+    subprog.changes_pkt_data |= kfunc::special(row->name) == kfunc::Special::xdp_pull_data;
   }
 
   Visit visit(u32 at) {

@@ -15,6 +15,7 @@ int run_front(const Input& input, Program& program, Log& log) {
       check_btf_info,
       resolve_pseudo_ldimm64,
       check_cfg,
+      check_attach_target,
       [](const Input&, Program& p, Log&) { return compute_postorder(p); },
       [](const Input&, Program& p, Log&) { return compute_scc(p); },
       compute_live_registers,

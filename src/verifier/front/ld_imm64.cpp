@@ -129,6 +129,32 @@ int resolve_map(const Input& input, const isa::Insn& first, const isa::Insn& sec
   return check_direct_value(*program.used_maps[static_cast<u32>(notes.map_index)], off, log);
 }
 
+/// A variable or function of the kernel (kernel: check_pseudo_btf_id()).
+int check_kernel_symbol(const Input& input, const isa::Insn& first, const isa::Insn& second, Log& log) {
+  const btf::Btf* types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr;
+  if (second.imm != 0) {
+    log.say("invalid module BTF object FD specified.\n");
+    return EINVAL;
+  }
+  if (types == nullptr) {
+    log.say("kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.\n");
+    return EINVAL;
+  }
+  if (first.imm < 0 || static_cast<u32>(first.imm) > types->type_count()) {
+    log.say("ldimm64 insn specifies invalid btf_id {}.\n", first.imm);
+    return ENOENT;
+  }
+  const btf::Kind kind = types->type(static_cast<u32>(first.imm)).kind;
+  if (kind != btf::Kind::var && kind != btf::Kind::func) {
+    log.say("pseudo btf_id {} in ldimm64 isn't KIND_VAR or KIND_FUNC\n", first.imm);
+    return EINVAL;
+  }
+  const std::string_view name = types->name(static_cast<u32>(first.imm));
+  if (input.vmlinux->has_symbol(name)) return 0;
+  log.say("ldimm64 failed to find the address for kernel symbol '{}'.\n", name);
+  return ENOENT;
+}
+
 int resolve_ld_imm64(const Input& input, Program& program, u32 at, Log& log) {
   const isa::Insn first = program.insns[at];
   if (at + 1 == program.insns.size()) {
@@ -145,13 +171,7 @@ int resolve_ld_imm64(const Input& input, Program& program, u32 at, Log& log) {
     case uapi::PSEUDO_FUNC:
       return 0;
     case uapi::PSEUDO_BTF_ID:
-      // There is no kernel whose variables could be meant.
-      if (second.imm != 0) {
-        log.say("invalid module BTF object FD specified.\n");
-      } else {
-        log.say("kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.\n");
-      }
-      return EINVAL;
+      return check_kernel_symbol(input, first, second, log);
     default:
       return resolve_map(input, first, second, program.notes[at], program, log);
   }

@@ -2,6 +2,7 @@
 // and the table of it that a level-2 log begins with (kernel: compute_live_registers()).
 #include "verifier/front/insns.hpp"
 #include "verifier/front/program.hpp"
+#include "verifier/kfunc/kfunc.hpp"
 #include "verifier/log/insn_text.hpp"
 
 namespace skep::verifier {
@@ -14,6 +15,10 @@ constexpr u16 all_arguments = 0x3e;  // r1-r5
 constexpr u16 everything = 0xffff;
 
 u16 call_arguments(const Input& input, const isa::Insn& insn) {
+  if (is_kfunc_call(insn)) {
+    if (kfunc::callable(input, insn) == nullptr) return all_arguments;
+    return static_cast<u16>((1u << (kfunc::parameter_count(input, insn) + 1)) - 2) & all_arguments;
+  }
   if (!is_helper_call(insn) || input.helper == nullptr) return all_arguments;
   const helpers::Contract* contract =
       input.helper(input.type, input.expected_attach_type, static_cast<u32>(insn.imm));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "verifier/log/log.hpp"
+#include "verifier/types/attach.hpp"
 #include "verifier/verify.hpp"
 
 namespace skep::verifier {
@@ -16,6 +17,7 @@ struct InsnNotes {
   bool jump_point = false;        ///< reaching it adds an entry to the jump history
   bool force_checkpoint = false;  ///< a state is stored at every visit
   bool calls_callback = false;    ///< calls a helper that runs a callback synchronously
+  bool iter_next = false;         ///< calls an iterator's next()
   bool jump_target = false;       ///< some goto or branch leads here
   u16 live_regs_before = 0;       ///< bit n: Rn may be read before it is written
   u32 scc = 0;                    ///< 1-based number of its strongly connected component; 0: in none
@@ -50,6 +52,8 @@ struct Program {
   std::vector<SubprogNotes> subprogs;  ///< sorted by start, plus the end marker
   std::vector<const maps::MapFacts*> used_maps;
   std::vector<u32> postorder;  ///< per subprogram, successors before predecessors
+  AttachTarget attach;         ///< of tracing programs
+  u32 exception_callback = 0;  ///< the subprogram that bpf_throw() ends in; 0: none
   u32 scc_count = 0;           ///< kernel numbering: highest id
   [[nodiscard]] u32 subprog_count() const { return static_cast<u32>(subprogs.size()) - 1; }
   /// Index of the subprogram that starts exactly at `insn`, or -1.
@@ -57,6 +61,12 @@ struct Program {
   /// Index of the subprogram that contains `insn`.
   [[nodiscard]] u32 containing_subprog(u32 insn) const;
 };
+
+/// `known`: the functions called so far (kfunc/front.cpp).
+[[nodiscard]] int add_kfunc_call(const Input& input, const isa::Insn& insn, std::vector<u32>& known,
+                                 Log& log);
+/// `insn`: where the function starts that the main program names as its exception callback, or -1.
+[[nodiscard]] int find_exception_callback(const Input& input, s64& insn, Log& log);
 
 // Kernel order. `add_subprogs` expects program.insns to be filled.
 [[nodiscard]] int check_btf_info_early(const Input& input, Program& program, Log& log);
@@ -66,6 +76,7 @@ struct Program {
 /// Map references and opcodes. In program.insns the two imms of a map reference stay as submitted.
 [[nodiscard]] int resolve_pseudo_ldimm64(const Input& input, Program& program, Log& log);
 [[nodiscard]] int check_cfg(const Input& input, Program& program, Log& log);
+[[nodiscard]] int check_attach_target(const Input& input, Program& program, Log& log);
 [[nodiscard]] int compute_postorder(Program& program);
 [[nodiscard]] int compute_scc(Program& program);
 [[nodiscard]] int compute_live_registers(const Input& input, Program& program, Log& log);

@@ -30,12 +30,6 @@ int add_subprog(Program& program, s64 start, Log& log) {
   return 0;
 }
 
-int refuse_kfunc(Log& log) {
-  // What a kernel without its own BTF says; there is no kernel whose functions could be called.
-  log.say("calling kernel function is not supported without CONFIG_DEBUG_INFO_BTF\n");
-  return kENOTSUPP;
-}
-
 }  // namespace
 
 s32 Program::find_subprog(u32 insn) const {
@@ -50,24 +44,33 @@ u32 Program::containing_subprog(u32 insn) const {
   return static_cast<u32>(after - subprogs.begin()) - 1;
 }
 
-int add_subprogs(const Input&, Program& program, Log& log) {
+int add_subprogs(const Input& input, Program& program, Log& log) {
   program.subprogs.clear();
   if (const int err = add_subprog(program, 0, log); err != 0) return err;
-  std::vector<u32> callbacks;
+  std::vector<u32> callbacks, kfuncs;
   for (u32 i = 0; i < program.insns.size(); ++i) {
     const isa::Insn& insn = program.insns[i];
-    if (is_kfunc_call(insn)) return refuse_kfunc(log);
+    if (is_kfunc_call(insn)) {
+      if (const int err = add_kfunc_call(input, insn, kfuncs, log); err != 0) return err;
+      continue;
+    }
     if (!is_func_reference(insn) && !is_local_call(insn)) continue;
     const s64 target = s64{i} + insn.imm + 1;
     if (const int err = add_subprog(program, target, log); err != 0) return err;
     if (is_func_reference(insn)) callbacks.push_back(static_cast<u32>(target));
   }
+  s64 exception_callback = -1;
+  if (const int err = find_exception_callback(input, exception_callback, log); err != 0) return err;
+  if (exception_callback > 0)
+    if (const int err = add_subprog(program, exception_callback, log); err != 0) return err;
   SubprogNotes end;
   end.start = static_cast<u32>(program.insns.size());
   program.subprogs.push_back(end);
   for (const u32 start : callbacks) {
     program.subprogs[static_cast<u32>(program.find_subprog(start))].is_callback = true;
   }
+  if (exception_callback > 0)
+    program.exception_callback = static_cast<u32>(program.find_subprog(static_cast<u32>(exception_callback)));
   if (log.level2()) {
     for (u32 i = 0; i < program.subprog_count(); ++i) {
       log.trace("func#{} @{}\n", i, program.subprogs[i].start);

@@ -155,13 +155,21 @@ Status Walk::check_atomic_rmw(const Insn& insn) {
 
 /// An instruction is rewritten by the kind of its pointer, which therefore must be one on all paths
 /// (kernel: save_aux_ptr_type(), reg_type_mismatch()).
-Status Walk::record_pointer_type(RegType type, bool) {
+Status Walk::record_pointer_type(RegType type, bool allow_trust_mismatch) {
   InsnAux& at = aux();
   auto rewritten = [](RegType t) {
-    return t.base == Base::ctx || t.is_sock() || t.base == Base::btf_id || t.base == Base::arena;
+    return t.base == Base::ctx || t.is_sock() || t.base == Base::btf_id || t.base == Base::arena ||
+           (t.base == Base::mem && (t.flags & tf::untrusted) != 0);
   };
+  auto mem_or_btf_id = [](RegType t) { return t.base == Base::mem || t.base == Base::btf_id; };
   if (at.pointer_type.base == Base::not_init) {
     at.pointer_type = type;
+    return passed;
+  }
+  if (at.pointer_type != type && allow_trust_mismatch && mem_or_btf_id(type) &&
+      mem_or_btf_id(at.pointer_type)) {
+    // Trusted on one path and not on another: read as if it never were.
+    if (rewritten(type) || rewritten(at.pointer_type)) at.pointer_type = {Base::btf_id, tf::untrusted};
     return passed;
   }
   if (at.pointer_type != type && (rewritten(type) || rewritten(at.pointer_type)))
@@ -187,8 +195,14 @@ Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, 
   } else if (type.base == Base::mem && !null_possible) {
     if (access == Access::write && type.rdonly())
       return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(type));
-    CHECK(check_region(regno, off, static_cast<s32>(size), reg.mem_size, false));
+    // Memory of which nothing is known is read as by bpf_probe_read_kernel().
+    if ((type.flags & tf::untrusted) == 0)
+      CHECK(check_region(regno, off, static_cast<s32>(size), reg.mem_size, false));
     if (value != nullptr) mark_unknown(*value);
+  } else if (type.base == Base::btf_id && !null_possible) {
+    CHECK(check_btf_access(regno, off, size, access, value_regno));
+  } else if (type.base == Base::buf && !null_possible) {
+    CHECK(check_buffer_access(regno, off, size, access, value_regno));
   } else if (type == Base::ctx) {
     CHECK(check_ctx_access(regno, off, size, access, value_regno, sign_extend));
   } else if (type == Base::stack) {
@@ -215,11 +229,7 @@ Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, 
     CHECK(check_tp_buffer(reg, regno, off, size));
     if (value != nullptr) mark_unknown(*value);
   } else if (type == Base::map_ptr) {
-    const std::string_view structure = map_structure(reg.map->type);
-    if (off < 0)
-      return e.reject(EACCES, "R{} is {} invalid negative access: off={}\n", regno, structure, off);
-    if (access == Access::write) return e.reject(EACCES, "only read from {} is supported\n", structure);
-    return unsupported("reading a map's own structure");
+    CHECK(check_map_struct_access(regno, map_structure(reg.map->type), off, size, access, value_regno));
   } else {
     return e.reject(EACCES, "R{} invalid mem access '{}'\n", regno, type_text(type));
   }
@@ -236,6 +246,7 @@ Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, 
 Status Walk::check_ctx_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno,
                               bool sign_extend) {
   CHECK(check_pointer_unmodified(regs()[regno], regno, false));
+  if (e.program.attach.proto != nullptr) return check_attach_context(off, size, access, value_regno);
   const auto found = progs::ctx_access(e.input.type, e.input.expected_attach_type, off, size,
                                        access == Access::write, sign_extend);
   if (!found) {

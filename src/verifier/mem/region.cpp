@@ -97,6 +97,11 @@ Status Walk::check_map_value_access(u32 regno, s32 off, u32 size, Access access,
   const RegState reg = regs()[regno];
   CHECK(check_map_permission(reg, off, static_cast<s32>(size), access));
   CHECK(check_map_range(regno, off, static_cast<s32>(size), false, false));
+  if (reg.num.is_const() && reg.map->record.has_any(btf::kptr_fields)) {
+    const u32 field_at = static_cast<u32>(off) + static_cast<u32>(reg.num.var_off.value);
+    if (const btf::Field* field = reg.map->record.find(field_at, btf::kptr_fields))
+      return check_kptr_access(*reg.map, *field, value_regno);
+  }
   if (access == Access::write || value_regno < 0) return passed;
   RegState& value = regs()[value_regno];
   const maps::MapFacts& map = *reg.map;

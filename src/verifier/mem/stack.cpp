@@ -233,6 +233,9 @@ Status Walk::stack_read_fixed(Frame& frame, s32 off, u32 size, s32 dst_regno) {
       regs()[dst_regno] = slot.spilled;
     }
   } else {
+    for (u32 i = 0; i < size; ++i)
+      if (slot.bytes[(first - i) % 8] > SlotByte::zero)
+        return e.reject(EACCES, "invalid read from stack off {}+{} size {}\n", off, i, size);
     if (dst_regno >= 0)
       set_from_stack_bytes(frame, off, off + static_cast<s32>(size), static_cast<u32>(dst_regno));
     return passed;

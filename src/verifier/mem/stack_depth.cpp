@@ -21,6 +21,7 @@ Status Walk::check_max_stack_depth() {
   bool private_stack = private_stack_type(e.input.type);
   for (u32 i = 0; i < e.program.subprog_count(); ++i)
     if (e.program.subprogs[i].has_tail_call) private_stack = false;
+  if (e.program.exception_callback != 0) CHECK(depth_of_chain(e.program.exception_callback, private_stack));
   return depth_of_chain(0, private_stack);
 }
 
@@ -54,10 +55,21 @@ Status Walk::depth_of_chain(u32 subprog, bool private_stack) {
       const u32 end = e.program.subprogs[level.subprog + 1].start;
       for (; level.next_insn < end; ++level.next_insn) {
         const isa::Insn& insn = insns[level.next_insn];
+        if (throws(insn)) {
+          bool callback = false;
+          for (const Level& frame : chain)
+            callback = callback || e.program.subprogs[frame.subprog].is_callback ||
+                       (frame.subprog != 0 && frame.subprog == e.program.exception_callback);
+          if (callback)
+            return e.reject(EINVAL, "bpf_throw kfunc (insn {}) cannot be called from callback subprog {}\n",
+                            level.next_insn, level.subprog);
+        }
         const bool calls = insn.code == (isa::op::JMP | isa::op::CALL) && insn.src == uapi::PSEUDO_CALL;
         const bool names = isa::is_ld_imm64(insn) && insn.src == uapi::PSEUDO_FUNC;
         if (!calls && !names) continue;
         const s32 callee = e.program.find_subprog(level.next_insn + static_cast<u32>(insn.imm) + 1);
+        if (calls && callee > 0 && static_cast<u32>(callee) == e.program.exception_callback)
+          return e.reject(EINVAL, "insn {} cannot call exception cb directly\n", level.next_insn);
         ++level.next_insn;
         if (callee < 0) continue;
         if (chain.size() >= limits::max_call_frames)

@@ -38,6 +38,13 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
           if (b != SlotByte::invalid) b = SlotByte::misc;
       }
     }
+    if (byte > SlotByte::zero) {
+      if (reg.num.is_const())
+        return e.reject(EACCES, "invalid read from stack R{} off {}+{} size {}\n", regno, min_off,
+                        i - min_off, size);
+      return e.reject(EACCES, "invalid read from stack R{} var_off {}+{} size {}\n", regno,
+                      tnum_text(reg.num.var_off), i - min_off, size);
+    }
     live.mark_read(*e.cur, frame.frameno, e.insn_idx, u64{1} << spi);
   }
   return passed;

@@ -101,6 +101,7 @@ int Walk::backtrack_call(s32 idx, s32 subseq_idx) {
     --bt.frame;
     return 0;
   }
+  if (insn.src == uapi::PSEUDO_KFUNC_CALL && insn.imm == 0) return kENOTSUPP;  // refused later
   bt.clear_reg(0);
   return (bt.regs[bt.frame] & argument_regs) != 0 ? EFAULT : 0;
 }

@@ -44,6 +44,9 @@ bool Walk::states_equal(const State& old, const State& cur, Exactness exact) {
 
 bool Walk::refs_safe(const State& old, const State& cur) {
   if (old.ref_count != cur.ref_count) return false;
+  if (old.active_rcu_lock != cur.active_rcu_lock || old.active_preempt_locks != cur.active_preempt_locks ||
+      !idmap.check(old.active_irq_id, cur.active_irq_id))
+    return false;
   if (old.active_lock_ptr != cur.active_lock_ptr || !idmap.check(old.active_lock_id, cur.active_lock_id))
     return false;
   for (u32 i = 0; i < old.ref_count; ++i)
@@ -128,7 +131,14 @@ bool Walk::stack_safe(const Frame& old, const Frame& cur, Exactness exact) {
       if (kind != now.bytes[b]) return false;
       if (b != 7) continue;
       if (kind == SlotByte::spill && !reg_safe(was.spilled, now.spilled, exact)) return false;
-      if (kind == SlotByte::dynptr || kind == SlotByte::iter || kind == SlotByte::irq_flag) return false;
+      const RegState& a = was.spilled;
+      const RegState& c = now.spilled;
+      if (kind == SlotByte::iter &&
+          (a.btf != c.btf || a.btf_id != c.btf_id || iter_state_of(a.iter) != iter_state_of(c.iter) ||
+           !idmap.check(a.ref_obj_id, c.ref_obj_id)))
+        return false;
+      if (kind == SlotByte::irq_flag && !idmap.check(a.ref_obj_id, c.ref_obj_id)) return false;
+      if (kind == SlotByte::dynptr) return false;
     }
   }
   return true;

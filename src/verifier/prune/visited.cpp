@@ -56,8 +56,11 @@ Status Walk::is_state_visited(bool& seen) {
     bool loop = false;
     if (old.branches != 0) {  // on the current path: a loop
       bool check_infinite = true;
-      if (may_goto && old.may_goto_depth != cur.may_goto_depth &&
-          states_equal(old, cur, Exactness::range_within)) {
+      if (notes.iter_next) {
+        hit = loop = states_equal(old, cur, Exactness::range_within) && iter_is_active(cur);
+        check_infinite = false;
+      } else if (may_goto && old.may_goto_depth != cur.may_goto_depth &&
+                 states_equal(old, cur, Exactness::range_within)) {
         hit = loop = true;
       } else if (notes.calls_callback) {
         hit = loop = states_equal(old, cur, Exactness::range_within);
@@ -66,7 +69,7 @@ Status Walk::is_state_visited(bool& seen) {
       if (!hit) {
         if (check_infinite && maybe_looping(old, cur) && states_equal(old, cur, Exactness::exact) &&
             old.may_goto_depth == cur.may_goto_depth &&
-            old.callback_unroll_depth == cur.callback_unroll_depth)
+            old.callback_unroll_depth == cur.callback_unroll_depth && !iter_depths_differ(old, cur))
           return reject_infinite_loop(old);
         if (!force && jumps < 20 && steps < 100) add = false;
       }

@@ -43,6 +43,8 @@ void attribute(std::string& out, bool& comma, std::string_view text) {
 void append_pointer_facts(std::string& out, const RegState& reg, bool& comma) {
   if (reg.ref_obj_id != 0)
     attribute(out, comma, fmt::format("ref_obj_id={}", static_cast<s32>(reg.ref_obj_id)));
+  if (reg.type.base == Base::btf_id && (reg.type.flags & tf::non_owning) != 0)
+    attribute(out, comma, "non_own_ref");
   if (names_a_map(reg.type.base) && reg.map != nullptr) {
     if (!reg.map->name.empty()) attribute(out, comma, "map=" + reg.map->name);
     attribute(out, comma, fmt::format("ks={},vs={}", reg.map->key_size, reg.map->value_size));
@@ -71,6 +73,7 @@ std::string reg_text(const RegState& reg, u32 frameno) {
     return out;
   }
   out += type_text(reg.type);
+  if (reg.type.base == Base::btf_id && reg.btf != nullptr) out += reg.btf->name(reg.btf_id);
   if (reg.type.base == Base::arena) return out;
   if (reg.type.base == Base::stack) {
     if (frameno != reg.frameno) out += fmt::format("[{}]", reg.frameno);
@@ -116,6 +119,21 @@ std::string slot_text(const StackSlot& slot, u32 frameno) {
 
 }  // namespace
 
+namespace {
+
+/// Only the first slot of an iterator is shown.
+void print_iter(Log& log, const RegState& iter, u32 slot) {
+  if (iter.ref_obj_id == 0) return;
+  constexpr std::string_view prefix = "bpf_iter_";
+  std::string_view name = iter.btf->name(iter.btf_id);
+  if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  log.write(fmt::format(" fp{}=iter_{}(ref_id={},state={},depth={})", -8 * (static_cast<s32>(slot) + 1), name,
+                        iter.ref_obj_id, iter_state_of(iter.iter) == IterState::active ? "active" : "drained",
+                        iter_depth_of(iter.iter)));
+}
+
+}  // namespace
+
 void print_frame(Log& log, const State& state, const Frame& frame, const Scratched* scratched) {
   if (!log.enabled()) return;
   if (frame.frameno != 0) log.write(fmt::format(" frame{}:", frame.frameno));
@@ -126,6 +144,10 @@ void print_frame(Log& log, const State& state, const Frame& frame, const Scratch
   }
   for (u32 i = 0; i < frame.slot_count; ++i) {
     if (scratched != nullptr && (scratched->slots >> i & 1) == 0) continue;
+    if (frame.slots[i].bytes[7] == SlotByte::iter) {
+      print_iter(log, frame.slots[i].spilled, i);
+      continue;
+    }
     const std::string text = slot_text(frame.slots[i], frame.frameno);
     if (!text.empty()) log.write(fmt::format(" fp{}={}", -8 * (static_cast<s32>(i) + 1), text));
   }

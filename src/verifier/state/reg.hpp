@@ -19,16 +19,24 @@ struct RegState {
   RegType type{};
   s32 off = 0;
   /// By type: packet, packet_meta: bytes known to be readable (`range`, negative: beyond the end); mem:
-  /// `mem_size`; func: `subprog`; map_ptr, map_value, map_key: `map` and `map_uid`.
+  /// `mem_size`; func: `subprog`; map_ptr, map_value, map_key: `map` and `map_uid`; btf_id: `btf` and
+  /// `btf_id`.
   union {
     const maps::MapFacts* map = nullptr;
     s32 range;
     u32 mem_size;
     u32 subprog;
+    const btf::Btf* btf;
     u64 raw;
   };
-  u32 map_uid = 0;
-  u32 frameno = 0;  ///< stack: whose frame
+  union {
+    u32 map_uid = 0;
+    u32 btf_id;  ///< btf_id, and the iterators among stack slots: the type in `btf`
+  };
+  union {
+    u32 frameno = 0;  ///< stack: whose frame
+    u32 iter;         ///< iterators among stack slots: see iter_state()
+  };
   Scalar num{};
   u32 id = 0;            ///< 0: none
   u32 ref_obj_id = 0;    ///< the acquired reference it depends on; 0: none
@@ -39,6 +47,12 @@ struct RegState {
   [[nodiscard]] u32 base_id() const { return id & ~id_add_const; }
 };
 static_assert(std::is_trivially_copyable_v<RegState>);
+
+/// What an iterator's first stack slot says of it: has it ended, and how often was it advanced.
+enum class IterState : u8 { invalid, active, drained };
+constexpr u32 iter_state(IterState state, u32 depth) { return depth << 2 | static_cast<u32>(state); }
+constexpr IterState iter_state_of(u32 iter) { return static_cast<IterState>(iter & 3); }
+constexpr u32 iter_depth_of(u32 iter) { return iter >> 2; }
 
 inline constexpr u32 reg_count = 11;
 inline constexpr u32 frame_pointer = 10;

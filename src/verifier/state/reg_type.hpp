@@ -35,7 +35,7 @@ inline constexpr u32 base_count = static_cast<u32>(Base::dynptr) + 1;
 
 namespace tf {  // type flags
 inline constexpr u16 none = 0, maybe_null = 1, rdonly = 2, ringbuf = 4, user = 8, percpu = 16, rcu = 32,
-                     untrusted = 64, trusted = 128, alloc = 256;
+                     untrusted = 64, trusted = 128, alloc = 256, non_owning = 512;
 }  // namespace tf
 
 struct RegType {

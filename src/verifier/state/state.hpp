@@ -44,6 +44,9 @@ struct State {
   bool evicted = false;  ///< no longer compared with; kept for the paths that go on from it
   bool cleaned = false;  ///< dead registers and slots are already dropped
   u32 active_locks = 0;
+  bool active_rcu_lock = false;
+  u32 active_preempt_locks = 0;
+  u32 active_irq_id = 0;  ///< the innermost bpf_local_irq_save()
   u32 active_lock_id = 0;
   const void* active_lock_ptr = nullptr;
   u32 ref_count = 0;

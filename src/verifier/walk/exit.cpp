@@ -33,12 +33,35 @@ Status Walk::check_resource_leak(std::string_view what, bool locks_too) {
     (void)e.reject(EINVAL, "{} would lead to reference leak\n", what);
     return leak;
   }
-  return passed;
+  if (!locks_too) return passed;
+  std::string_view region;
+  if (e.cur->active_irq_id != 0)
+    region = "bpf_local_irq_save";
+  else if (e.cur->active_rcu_lock)
+    region = "bpf_rcu_read_lock";
+  else if (e.cur->active_preempt_locks != 0)
+    region = "bpf_preempt_disable";
+  return region.empty() ? passed : e.reject(EINVAL, "{} cannot be used inside {}-ed region\n", what, region);
+}
+
+/// bpf_throw() unwinds every frame at once: nothing may be held in any of them.
+bool Walk::throws(const Insn& insn) const {
+  const btf::Btf* types = insn.src == uapi::PSEUDO_KFUNC_CALL ? kernel_btf() : nullptr;
+  return types != nullptr && insn.code == (op::JMP | op::CALL) && insn.off == 0 && insn.imm > 0 &&
+         types->name(static_cast<u32>(insn.imm)) == "bpf_throw";
+}
+
+Status Walk::leave_by_exception(bool& path_ends) {
+  throwing = true;
+  const Status status = check_resource_leak("bpf_throw", true);
+  throwing = false;
+  path_ends = status.ok();
+  return status;
 }
 
 Status Walk::check_reference_leak() {
   const Frame& frame = e.cur->cur();
-  if (frame.frameno != 0 && !frame.in_callback) return passed;
+  if (!throwing && frame.frameno != 0 && !frame.in_callback) return passed;
   Status status = passed;
   for (u32 i = 0; i < e.cur->ref_count; ++i) {
     const Reference& ref = e.cur->refs[i];
@@ -96,7 +119,8 @@ Status Walk::reject_out_of_range(const RegState& reg, ReturnRange range, std::st
 Status Walk::check_return_value(u32 regno, std::string_view reg_name) {
   CHECK(check_reg(regno, Use::source));
   const RegState& reg = regs()[regno];
-  if (e.cur->frame[0]->subprogno != 0) {  // a global function by itself
+  const u32 root = e.cur->frame[0]->subprogno;
+  if (root != 0 && root != e.program.exception_callback) {  // a global function by itself
     if (!reg.is_scalar())
       return e.reject(EINVAL, "At subprogram exit the register R{} is not a scalar value ({})\n", regno,
                       type_text(reg.type));

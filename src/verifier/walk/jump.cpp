@@ -20,11 +20,12 @@ bool never_null(const RegState& reg) {
     case Base::buf:
     case Base::map_value:
     case Base::map_key:
-    case Base::mem:
     case Base::map_ptr:
       return true;
+    case Base::mem:
+      return (reg.type.flags & tf::untrusted) == 0;
     case Base::btf_id:
-      return (reg.type.flags & tf::trusted) != 0 || reg.ref_obj_id != 0;
+      return Walk::is_trusted(reg);
     default:
       return false;
   }
@@ -216,7 +217,9 @@ void Walk::mark_null_outcome(State& state, u32 regno, bool is_null) {
     release_reference_id(state, tested.id);
   for_each_reg(state, [&](RegState& reg) {
     if (!reg.type.maybe_null() || reg.id != tested.id) return;
-    if (reg.num.smin != 0 || reg.num.smax != 0 || reg.off != 0) return;
+    if (reg.num.smin != 0 || reg.num.smax != 0) return;
+    // A node in a list or tree stands somewhere inside its object.
+    if (reg.off != 0 && (reg.type.base != Base::btf_id || (reg.type.flags & tf::alloc) == 0)) return;
     if (is_null) {
       reg.type = Base::scalar;
       reg.id = 0;
@@ -224,8 +227,7 @@ void Walk::mark_null_outcome(State& state, u32 regno, bool is_null) {
       return;
     }
     mark_not_null(reg);
-    const bool holds_lock = reg.type.base == Base::map_value && reg.map->record.spin_lock_off >= 0;
-    if (!holds_lock) reg.id = 0;
+    if (!may_point_to_lock(reg)) reg.id = 0;
   });
 }
 

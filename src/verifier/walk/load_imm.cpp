@@ -30,7 +30,7 @@ Status Walk::check_ld_imm(const Insn& insn) {
       return passed;
     }
     case uapi::PSEUDO_BTF_ID:
-      return unsupported("kernel symbols (ld_imm64 of a BTF id)");
+      return load_kernel_symbol(static_cast<u32>(insn.imm), dst);
     default:
       break;
   }
@@ -44,6 +44,33 @@ Status Walk::check_ld_imm(const Insn& insn) {
     mark_known_zero_pointer(dst, Base::map_ptr);
   }
   dst.map = map;
+  return passed;
+}
+
+/// The address of a variable or function of the kernel (kernel: __check_pseudo_btf_id()).
+Status Walk::load_kernel_symbol(u32 id, RegState& dst) {
+  const btf::Btf& types = *kernel_btf();
+  const btf::Type& symbol = types.type(id);
+  if (symbol.kind == btf::Kind::func) {
+    mark_known_zero_pointer(dst, {Base::mem, tf::rdonly});
+    return passed;
+  }
+  bool percpu = false;
+  const u32 section = e.input.vmlinux->find(btf::Kind::datasec, ".data..percpu");
+  for (const btf::Entry& variable : types.entries(types.type(section)))
+    percpu = percpu || variable.type == id;
+  const u32 target = types.skip_modifiers(symbol.type);
+  if (percpu || btf::is_composite(types.type(target).kind)) {
+    mark_known_zero_pointer(dst, {Base::btf_id, percpu ? tf::percpu : tf::none});
+    dst.btf = &types;
+    dst.btf_id = symbol.type;
+    return passed;
+  }
+  const Result<u64> size = types.size_of(target);
+  if (!size)
+    return e.reject(EINVAL, "ldimm64 unable to resolve the size of type '{}': -22\n", types.name(target));
+  mark_known_zero_pointer(dst, {Base::mem, tf::rdonly});
+  dst.mem_size = static_cast<u32>(*size);
   return passed;
 }
 

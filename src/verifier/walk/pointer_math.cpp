@@ -80,6 +80,10 @@ Status Walk::adjust_pointer(const Insn& insn, const RegState& ptr, const RegStat
   if (ptr.type.maybe_null())
     return e.reject(EACCES, "R{} pointer arithmetic on {} prohibited, null-check it first\n", dst_no,
                     type_text(ptr.type));
+  if (ptr.type.base == Base::mem && (ptr.type.flags & tf::untrusted) != 0) {
+    dst = ptr;  // any offset will do
+    return passed;
+  }
   if (!arithmetic_allowed(ptr.type.base, off.num, operation))
     return e.reject(EACCES, "R{} pointer arithmetic on {} prohibited\n", dst_no, type_text(ptr.type));
   dst = ptr;

@@ -11,6 +11,7 @@ using namespace isa;
 
 Status Walk::run() {
   CHECK(run_subprog(0));
+  if (e.program.exception_callback != 0) e.subprog_aux[e.program.exception_callback].called = true;
   bool again = true;
   while (again) {  // a global function may call others
     again = false;
@@ -95,6 +96,7 @@ Status Walk::loop() {
                                                                                  : step(insn));
       } else {
         CHECK(step(insn));
+        if (throws(insn)) CHECK(leave_by_exception(path_ends));
       }
       live.end_insn();
       if (!path_ends && !insn_idx_set) ++e.insn_idx;
@@ -226,6 +228,8 @@ void Walk::print_insn_text(u32 idx) {
   struct Names {
     static std::string call(const void* self, const Insn& insn) {
       const auto* walk = static_cast<const Walk*>(self);
+      if (insn.src == uapi::PSEUDO_KFUNC_CALL && walk->kernel_btf() != nullptr)
+        return fmt::format("{}#{}", walk->kernel_btf()->name(static_cast<u32>(insn.imm)), insn.imm);
       if (insn.src != 0) return {};
       return walk->helper_text(insn.imm);
     }

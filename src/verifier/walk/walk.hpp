@@ -6,6 +6,7 @@
 #pragma once
 #include "progs/prog_type.hpp"
 #include "verifier/env.hpp"
+#include "verifier/kfunc/kfunc.hpp"
 #include "verifier/prune/backtrack.hpp"
 #include "verifier/prune/explored.hpp"
 #include "verifier/prune/idmap.hpp"
@@ -31,11 +32,56 @@ struct CallMeta {
   u32 ref_obj_id = 0;
   u32 subprogno = 0;
   s32 func_id = 0;
-  s64 const_map_key = -1;  ///< -1: not known
+  s64 const_map_key = -1;              ///< -1: not known
+  const btf::Field* kptr = nullptr;    ///< the field that bpf_kptr_xchg() changes
+  const btf::Btf* kptr_btf = nullptr;  ///< whose types it names
+  const btf::Btf* ret_btf = nullptr;   ///< of the per-CPU variable
+  u32 ret_btf_id = 0;
+  bool percpu_object = false;  ///< the program's own, by bpf_percpu_obj_new()
 };
+
+/// Where an access falls inside a struct.
+struct StructStep {
+  enum class Kind : u8 { scalar, pointer, plain_pointer, structure } kind = Kind::scalar;
+  u16 flags = tf::none;    ///< of the pointer: rcu, user, percpu, untrusted
+  u32 type_id = 0;         ///< pointer: what it points to; structure: the nested struct
+  std::string_view field;  ///< pointer: the member's name
+};
+
+/// What a pointer parameter of a kernel function wants (kernel: enum kfunc_ptr_arg_type).
+enum class KfuncArg : u8 {
+  null,
+  ctx,
+  alloc,
+  refcounted,
+  dynptr,
+  iter,
+  list_head,
+  list_node,
+  rb_root,
+  rb_node,
+  const_str,
+  map,
+  workqueue,
+  task_work,
+  irq_flag,
+  res_spin_lock,
+  btf_id,
+  callback,
+  mem,
+  mem_size,
+};
+
+/// Flags beyond those that only say that a pointer may be trusted (kernel: bpf_type_has_unsafe_modifiers()).
+[[nodiscard]] bool has_unsafe_modifiers(RegType type);
+/// The kernel struct behind a register type that stands for one: "sock", "bpf_map", ...; else empty.
+[[nodiscard]] std::string_view struct_of_base(Base base);
 
 class Walk {
  public:
+  /// A pointer that kernel functions may rely on.
+  static bool is_trusted(const RegState& reg);
+
   explicit Walk(Env& env)
       : e(env), insns(env.program.insns), live(env.program, env.log), explored(env.program.insns.size()) {}
 
@@ -191,6 +237,90 @@ class Walk {
   Status release_reference(u32 id);
   std::string helper_text(s32 func_id) const;  ///< "bpf_map_lookup_elem#1"
 
+  Status check_btf_arg(u32 regno, const helpers::ArgSpec& spec, const CallMeta& meta);
+  Status check_kptr_arg(u32 regno, CallMeta& meta);
+  Status release_to_kptr(u32 ref_obj_id);
+  Status set_btf_result(const helpers::Contract& contract, const CallMeta& meta);
+
+  // --- types/ ------------------------------------------------------------------------------------------
+  [[nodiscard]] const btf::Btf* kernel_btf() const;
+  [[nodiscard]] u32 kernel_struct(std::string_view name) const;
+  [[nodiscard]] bool in_rcu_section() const;
+  Status walk_struct(const btf::Btf& types, u32 id, s64 off, s64 size, bool flexible, StructStep& step);
+  bool enter_flexible_array(const btf::Btf& types, const btf::Type& type, s64& off, u32& id, bool& scalar);
+  Status walk_members(const btf::Btf& types, u32 id, s64& off, s64 size, StructStep& step, bool& deeper);
+  Status access_struct(const RegState& reg, s32 off, u32 size, Base& result, StructStep& step);
+  bool struct_ids_match(const btf::Btf* types, u32 id, s32 off, const btf::Btf* want, u32 want_id,
+                        bool strict, bool flexible);
+  bool field_keeps_trust(const RegState& reg, std::string_view field, u32 type_id, std::string_view suffix);
+  u16 loaded_pointer_flags(const RegState& reg, const StructStep& step);
+  void mark_btf_load(RegState& value, Base base, const btf::Btf* types, u32 id, u16 flags);
+  Status check_btf_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
+  Status check_conntrack_write(const RegState& reg, s32 off, u32 size);
+  Status check_map_struct_access(u32 regno, std::string_view structure, s32 off, u32 size, Access access,
+                                 s32 value_regno);
+  Status check_buffer_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
+  const btf::Record* struct_record(const btf::Btf* types, u32 id);
+  const btf::Record* record_of(const RegState& reg);
+  bool may_point_to_lock(const RegState& reg);
+  void attach_argument(s32 off, u32 size, RegState& value, bool& ok);
+  void attach_pointer(u32 arg, const btf::Type& pointer, bool result, RegState& value, bool& ok);
+  Status check_attach_context(s32 off, u32 size, Access access, s32 value_regno);
+  Status load_kernel_symbol(u32 id, RegState& dst);
+  struct KptrTarget {
+    const btf::Btf* btf;
+    u32 id;
+  };
+  KptrTarget kptr_target(const btf::Btf* types, const btf::Field& field);
+  u16 kptr_load_flags(const btf::Field& field, KptrTarget target);
+  Status check_kptr_match(const btf::Field& field, KptrTarget target, const RegState& reg, u32 regno);
+  Status check_kptr_access(const maps::MapFacts& map, const btf::Field& field, s32 value_regno);
+
+  // --- kfunc/ ------------------------------------------------------------------------------------------
+  Status check_kfunc_call(const isa::Insn& insn);
+  [[nodiscard]] bool kfunc_under_lock(const isa::Insn& insn) const;
+  Status check_kfunc_args(kfunc::Call& call);
+  Status check_kfunc_scalar(kfunc::Call& call, u32 arg);
+  Status check_kfunc_pointer(kfunc::Call& call, u32 arg, bool& skip_next);
+  Status check_kfunc_arg_value(kfunc::Call& call, u32 arg, KfuncArg kind, bool& skip_next);
+  Status kfunc_arg_kind(const kfunc::Call& call, u32 arg, KfuncArg& kind);
+  Status check_kfunc_map(kfunc::Call& call, u32 regno);
+  Status check_kfunc_btf_id(kfunc::Call& call, u32 arg, u32 wanted);
+  Status check_kfunc_sized_mem(kfunc::Call& call, u32 arg);
+  Status check_mem_of_size(u32 regno, u32 size);
+  bool is_scalar_struct(const btf::Btf& types, u32 id);
+  Status check_kfunc_object(kfunc::Call& call, u32 arg, KfuncArg kind);
+  Status check_dropped_object(kfunc::Call& call, u32 arg);
+  Status check_refcounted(kfunc::Call& call, u32 arg);
+  Status check_root_locked(const RegState& reg);
+  Status check_graph_root(kfunc::Call& call, u32 regno, btf::FieldKind kind);
+  Status check_graph_node(kfunc::Call& call, u32 regno, btf::FieldKind kind);
+  Status hand_over_node(const kfunc::Call& call);
+  Status set_non_owning(RegState& reg);
+  void invalidate_non_owning();
+  [[nodiscard]] bool lock_is_held(const void* holder, u32 id) const;
+  [[nodiscard]] bool in_rbtree_callback() const;
+  Status check_kfunc_dynptr(kfunc::Call& call, u32 regno);
+  Status set_slice_result(const kfunc::Call& call);
+  Status set_kfunc_result(const kfunc::Call& call);
+  Status set_special_result(const kfunc::Call& call, bool& done);
+  Status check_new_object(const kfunc::Call& call);
+  Status enter_or_leave_region(const kfunc::Call& call);
+  void leave_rcu_section();
+  Status check_may_sleep_here(std::string_view what);
+  Status check_irq_flag(const kfunc::Call& call, u32 regno);
+  enum class SlotPlace : u8 { ok, unallocated, bad };
+  SlotPlace object_slot(const RegState& reg, std::string_view what, u32 count, u32& spi);
+  void set_object_slot(Frame& frame, u32 spi, SlotByte kind, u32 ref_obj_id);
+  void clear_object_slots(Frame& frame, u32 spi, u32 count);
+  Status check_iter_arg(kfunc::Call& call, u32 regno);
+  Status make_iter(const kfunc::Call& call, u32 regno, u32 id, u32 count);
+  Status fork_iteration(const kfunc::Call& call);
+  static bool iter_depths_differ(const State& old, const State& cur);
+  static bool iter_is_active(const State& state);
+  [[nodiscard]] bool throws(const isa::Insn& insn) const;
+  Status leave_by_exception(bool& path_ends);
+
   // --- prune/ ------------------------------------------------------------------------------------------
   Status is_state_visited(bool& seen);
   void remember_state();
@@ -255,6 +385,13 @@ class Walk {
   bool history_open = false;  ///< this instruction already has a history entry, the last one
   bool insn_idx_set = false;  ///< the instruction has set e.insn_idx itself
   bool print_full_state = false;
+  bool throwing = false;  ///< bpf_throw() leaves every frame
+  struct StructRecord {
+    const btf::Btf* btf;
+    u32 id;
+    std::unique_ptr<btf::Record> record;
+  };
+  std::vector<StructRecord> struct_records;
   u64 insn_text_start = 0, insn_text_end = 0, insn_text_length = 0;
   s32 last_line = -1;
 
