@@ -30,8 +30,9 @@ class AttrKernel : public Kernel {
   Result<BatchResult> map_lookup_batch(int map, ByteView in_batch, MutBytes out_batch, MutBytes keys,
                                        MutBytes values, u32 max_count, u64 elem_flags,
                                        bool and_delete) override;
-  Result<u32> map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags) override;
-  Result<u32> map_delete_batch(int map, ByteView keys, u32 count) override;
+  Result<void> map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags,
+                                u32& done) override;
+  Result<void> map_delete_batch(int map, ByteView keys, u32 count, u32& done) override;
 
   Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want, Log* log) override;
   Result<TestRunResult> prog_test_run(int prog, const TestRunSpec& spec) override;

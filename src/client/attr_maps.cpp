@@ -174,7 +174,9 @@ Result<BatchResult> AttrKernel::map_lookup_batch(int map, ByteView in_batch, Mut
   return BatchResult{a.count, !done};
 }
 
-Result<u32> AttrKernel::map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags) {
+Result<void> AttrKernel::map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags,
+                                          u32& done) {
+  done = 0;
   TRY(check_batch(map, count, keys.size(), values.size()));
   attr::MapBatch a{};
   BpfCall call(Cmd::map_update_batch, a);
@@ -184,19 +186,26 @@ Result<u32> AttrKernel::map_update_batch(int map, ByteView keys, ByteView values
   a.map_fd = call.fd(map);
   a.elem_flags = elem_flags;
   TRY(note_descriptors(call, map, values));
-  TRY(bpf(call));
-  return a.count;
+  const auto result = bpf(call);
+  // The attr comes back also with an error, but for errors that were found before the first element.
+  if (result || a.count != count) done = a.count;
+  if (!result) return std::unexpected(result.error());
+  return {};
 }
 
-Result<u32> AttrKernel::map_delete_batch(int map, ByteView keys, u32 count) {
+Result<void> AttrKernel::map_delete_batch(int map, ByteView keys, u32 count, u32& done) {
+  done = 0;
   TRY(check_batch(map, count, keys.size(), {}));
   attr::MapBatch a{};
   BpfCall call(Cmd::map_delete_batch, a);
   a.keys = call.in(keys);
   a.count = count;
   a.map_fd = call.fd(map);
-  TRY(bpf(call));
-  return a.count;
+  const auto result = bpf(call);
+  // The attr comes back also with an error, but for errors that were found before the first element.
+  if (result || a.count != count) done = a.count;
+  if (!result) return std::unexpected(result.error());
+  return {};
 }
 
 }  // namespace skep::client

@@ -124,14 +124,12 @@ Result<void> batch(Kernel& kernel, Caller& caller, Cmd cmd, attr::MapBatch& a) {
   const u32 asked = std::exchange(a.count, 0);
   const ByteView keys = TRY(caller.read(a.keys, u64{sizes.key} * asked));
   if (cmd == Cmd::map_delete_batch) {
-    a.count = TRY(kernel.map_delete_batch(map, keys, asked));
-    return {};
+    return kernel.map_delete_batch(map, keys, asked, a.count);
   }
   if (sizes.value > limits::max_request_bytes) return fail(E2BIG, "more bytes than one call may move");
   const ByteView values = TRY(caller.read(a.values, sizes.value * asked));
   const auto named = TRY(with_kernels_descriptors(caller, sizes, values));
-  a.count = TRY(kernel.map_update_batch(map, keys, named ? ByteView(*named) : values, asked, a.elem_flags));
-  return {};
+  return kernel.map_update_batch(map, keys, named ? ByteView(*named) : values, asked, a.elem_flags, a.count);
 }
 
 }  // namespace

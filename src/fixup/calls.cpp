@@ -52,6 +52,31 @@ Patch hash_lookup(const maps::MapFacts& map, std::initializer_list<isa::Insn> th
   return patch;
 }
 
+/// The element's mark of use is set where it is not (htab_lru_map_gen_lookup()).
+Patch lru_lookup(const maps::MapFacts& map) {
+  const auto distance = static_cast<s32>(maps::hash_elem_header + round_up8(map.key_size));
+  constexpr auto ref = static_cast<s16>(maps::hash_elem_ref);
+  return {call(fn_htab_map_lookup_elem),
+          jump_if(JEQ, true, r0, 0, 4),
+          isa::encode(isa::Form::LDX_B, r_map, r0, ref, 0),
+          jump_if(JNE, true, r_map, 0, 1),
+          isa::encode(isa::Form::ST_B, r0, 0, ref, 1),
+          add_imm(r0, distance)};
+}
+
+/// An empty slot is no map (array_of_map_gen_lookup()).
+Patch array_of_maps_lookup(const maps::MapFacts& map) {
+  return {add_imm(r_map, static_cast<s32>(maps::array_values_offset)),
+          load_u32(r0, r_key, 0),
+          jump_if(JGE, true, r0, static_cast<s32>(map.max_entries), 5),
+          scale(8),
+          add_reg(r0, r_map),
+          load_u64(r0, r0, 0),
+          jump_if(JEQ, true, r0, 0, 1),
+          jump(1),
+          mov_imm(r0, 0)};
+}
+
 Patch inline_lookup(const maps::MapFacts& map) {
   // The comparison's immediate is sign-extended: an index would never reach a larger bound.
   if (map.max_entries > static_cast<u32>(INT32_MAX)) return {};
@@ -65,6 +90,14 @@ Patch inline_lookup(const maps::MapFacts& map) {
       return hash_lookup(map, {});
     case MapType::percpu_hash:
       return hash_lookup(map, {load_u64(r0, r0, 0), percpu_address(r0, r0)});
+    case MapType::lru_hash:
+      return lru_lookup(map);
+    case MapType::lru_percpu_hash:
+      return {call(fn_htab_lru_percpu_map_lookup_elem)};
+    case MapType::array_of_maps:
+      return array_of_maps_lookup(map);
+    case MapType::hash_of_maps:
+      return hash_lookup(map, {load_u64(r0, r0, 0)});
     default:
       return {};
   }
@@ -77,6 +110,10 @@ s32 own_update(MapType type) {
       return fn_htab_map_update_elem;
     case MapType::percpu_hash:
       return fn_htab_percpu_map_update_elem;
+    case MapType::lru_hash:
+      return fn_htab_lru_map_update_elem;
+    case MapType::lru_percpu_hash:
+      return fn_htab_lru_percpu_map_update_elem;
     case MapType::array:
     case MapType::percpu_array:
       return fn_array_map_update_elem;
@@ -88,7 +125,11 @@ s32 own_delete(MapType type) {
   switch (type) {
     case MapType::hash:
     case MapType::percpu_hash:
+    case MapType::hash_of_maps:
       return fn_htab_map_delete_elem;
+    case MapType::lru_hash:
+    case MapType::lru_percpu_hash:
+      return fn_htab_lru_map_delete_elem;
     case MapType::array:
     case MapType::percpu_array:
       return fn_array_map_delete_elem;

@@ -18,6 +18,7 @@ struct HelperRow {
 };
 
 [[nodiscard]] std::span<const HelperRow> map_family();
+[[nodiscard]] std::span<const HelperRow> ringbuf_family();
 [[nodiscard]] std::span<const HelperRow> trace_family();
 [[nodiscard]] std::span<const HelperRow> task_family();
 [[nodiscard]] std::span<const HelperRow> string_family();

@@ -60,4 +60,8 @@ std::optional<ValueDescriptor> descriptor_in_value(MapType type, u32 value_size)
   }
 }
 
+Result<UniqueFd> Kernel::map_events(int) {
+  return fail(EOPNOTSUPP, "events of this kernel come through perf_event_open(2)");
+}
+
 }  // namespace skep

@@ -267,6 +267,9 @@ struct MapMemory {
   u64 offset = 0;
   u64 size = 0;
   u32 stride = 0;  ///< bytes from one element to the next
+  // Ring buffers: `fd` has the producer's position (a page) and the data, twice its size.
+  UniqueFd consumer{};  ///< a page: the consumer's position
+  UniqueFd wake{};      ///< readable when the other side has something
 };
 
 /// A symbol that `call` instructions and map pointers of xlated code refer to (/proc/kallsyms).
@@ -291,6 +294,13 @@ struct ValueDescriptor {
   bool optional = false;  ///< 0 and negative numbers mean none
 };
 [[nodiscard]] std::optional<ValueDescriptor> descriptor_in_value(MapType type, u32 value_size);
+
+/// In front of each datagram of Kernel::map_events().
+struct PerfEvent {
+  u32 cpu = 0;   ///< that the program ran on
+  u32 size = 0;  ///< bytes that follow
+  u64 lost = 0;  ///< events before this one that the reader was too slow for
+};
 
 class Kernel {
  public:
@@ -317,10 +327,14 @@ class Kernel {
   virtual Result<BatchResult> map_lookup_batch(int map, ByteView in_batch, MutBytes out_batch, MutBytes keys,
                                                MutBytes values, u32 max_count, u64 elem_flags,
                                                bool and_delete) = 0;
-  virtual Result<u32> map_update_batch(int map, ByteView keys, ByteView values, u32 count,
-                                       u64 elem_flags) = 0;
-  virtual Result<u32> map_delete_batch(int map, ByteView keys, u32 count) = 0;
+  /// `done`: how many elements were written or deleted, also when one of them failed.
+  virtual Result<void> map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags,
+                                        u32& done) = 0;
+  virtual Result<void> map_delete_batch(int map, ByteView keys, u32 count, u32& done) = 0;
   virtual Result<MapMemory> map_memory(int map) = 0;
+  /// What programs output to a perf_event_array, from now on: each read(2) gives a PerfEvent and its bytes.
+  /// EOPNOTSUPP: this kernel has perf events instead, which perf_event_open(2) makes.
+  virtual Result<UniqueFd> map_events(int map);
 
   // Programs.
   virtual Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want = {},

@@ -8,7 +8,7 @@
 
 #include "maps/placement.hpp"
 #include "maps/types.hpp"
-#include "maps/value_copy.hpp"
+#include "maps/value_fields.hpp"
 
 namespace skep::maps {
 namespace {
@@ -31,6 +31,14 @@ class ArrayMap final : public Map {
     return copy_in(key, value, flags);
   }
   int remove(const std::byte*) noexcept override { return -EINVAL; }
+  s64 for_each(Visit visit, void* argument, u32) noexcept override {
+    s64 calls = 0;
+    for (u32 i = 0; i < facts_.max_entries; ++i) {
+      ++calls;
+      if (visit(argument, bytes_of(i).data(), values() + i * stride_) != 0) break;
+    }
+    return calls;
+  }
 
   Result<MapMemory> memory() override;
   u64 memlock() const override {
@@ -44,14 +52,17 @@ class ArrayMap final : public Map {
     const std::byte* from = lookup(key, 0);
     if (from == nullptr) return -ENOENT;
     load_value(value, from, facts_.value_size);
+    clear_special_fields(facts_.record, value, facts_.value_size);
     return 0;
   }
   int copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept override {
-    if (flags > uapi::EXIST) return -EINVAL;
+    if ((flags & ~uapi::LOCK) > uapi::EXIST) return -EINVAL;
+    if ((flags & uapi::LOCK) != 0 && facts_.record.spin_lock_off < 0) return -EINVAL;
     std::byte* to = lookup(key, 0);
     if (to == nullptr) return -E2BIG;
-    if (flags == uapi::NOEXIST) return -EEXIST;
-    store_value(to, value, facts_.value_size);
+    if ((flags & uapi::NOEXIST) != 0) return -EEXIST;
+    const ValueLock lock(facts_.record, to, flags);
+    store_plain_fields(facts_.record, to, value, facts_.value_size);
     return 0;
   }
   int next_key(const std::byte* key, std::byte* next) noexcept override {

@@ -57,7 +57,8 @@ Result<BatchResult> Map::walk_batch(ByteView in_batch, MutBytes out_batch, MutBy
   return result;
 }
 
-Result<u32> Map::user_update_batch(ByteView keys, ByteView values, u32 count, u64 elem_flags) {
+Result<void> Map::user_update_batch(ByteView keys, ByteView values, u32 count, u64 elem_flags, u32& done) {
+  done = 0;
   const std::lock_guard writing(control_->freeze_mutex);
   if (!may_write()) return fail(EPERM, "batch update is not permitted: the map's flags, or it is frozen");
   if (!has_batch(Batch::update)) return no_batch(facts_, "update batch");
@@ -66,24 +67,25 @@ Result<u32> Map::user_update_batch(ByteView keys, ByteView values, u32 count, u6
   const u32 value_size = user_value_size();
   if (!holds(keys.size(), count, facts_.key_size) || !holds(values.size(), count, value_size))
     return fail(EFAULT, "batch update: the key or value buffer is too small for the count");
-  for (u32 i = 0; i < count; ++i) {
+  for (u32 i = 0; i < count; ++i, ++done) {
     const int error =
         copy_in(keys.data() + u64{i} * facts_.key_size, values.data() + u64{i} * value_size, elem_flags);
     if (error != 0) return failed(error, fmt::format("batch update, element {}", i));
   }
-  return count;
+  return {};
 }
 
-Result<u32> Map::user_delete_batch(ByteView keys, u32 count) {
+Result<void> Map::user_delete_batch(ByteView keys, u32 count, u32& done) {
+  done = 0;
   const std::lock_guard writing(control_->freeze_mutex);
   if (!may_write()) return fail(EPERM, "batch delete is not permitted: the map's flags, or it is frozen");
   if (!has_batch(Batch::remove)) return no_batch(facts_, "delete batch");
   if (!holds(keys.size(), count, facts_.key_size))
     return fail(EFAULT, "batch delete: the key buffer is too small for the count");
-  for (u32 i = 0; i < count; ++i)
+  for (u32 i = 0; i < count; ++i, ++done)
     if (const int error = remove(keys.data() + u64{i} * facts_.key_size); error != 0)
       return failed(error, fmt::format("batch delete, element {}", i));
-  return count;
+  return {};
 }
 
 }  // namespace skep::maps

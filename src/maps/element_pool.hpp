@@ -33,6 +33,11 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
     percpu_offset_ = offset;
     percpu_bytes_ = bytes;
   }
+  /// What stands at `offset` of each element is destroyed with it.
+  void own(u64 offset, void (*destroy)(std::byte* what)) {
+    owned_offset_ = offset;
+    destroy_ = destroy;
+  }
 
  private:
   ElementPool(u64 size, u64 count, Mapping slab) : size_(size), count_(count), slab_(std::move(slab)) {}
@@ -50,6 +55,8 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
   PercpuArea* area_ = nullptr;
   u64 percpu_offset_ = 0;
   u64 percpu_bytes_ = 0;
+  u64 owned_offset_ = 0;
+  void (*destroy_)(std::byte* what) = nullptr;
 };
 
 }  // namespace skep::maps

@@ -38,5 +38,7 @@ struct MapFacts {
 inline constexpr u32 array_values_offset = 312;
 /// Kernel's struct htab_elem: header before the key; the value stands at 48 + round_up(key_size, 8).
 inline constexpr u32 hash_elem_header = 48;
+/// Where an LRU hash's element has its mark of use (lru_node.ref), which inlined lookups set.
+inline constexpr u32 hash_elem_ref = 35;
 
 }  // namespace skep::maps

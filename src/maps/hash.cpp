@@ -10,47 +10,55 @@
 
 #include "maps/checks.hpp"
 #include "maps/hashing.hpp"
+#include "maps/slots.hpp"
+#include "maps/value_fields.hpp"
 
 namespace skep::maps {
 namespace {
 
-bool same(const std::byte* a, const std::byte* b, u32 size) {
-  if (size == 4) return load<u32>(a) == load<u32>(b);
-  if (size == 8) return load<u64>(a) == load<u64>(b);
-  return std::memcmp(a, b, size) == 0;
+/// `shared` is in an element; it may be written meanwhile in LRU maps, so it is read by whole words.
+bool same(std::byte* shared, const std::byte* key, u32 size) {
+  const auto word = [&](auto zero, u32 at) {
+    using T = decltype(zero);
+    return std::atomic_ref<T>(*reinterpret_cast<T*>(shared + at)).load(std::memory_order_relaxed) ==
+           load<T>(key + at);
+  };
+  u32 at = 0;
+  for (; at + 8 <= size; at += 8)
+    if (!word(u64{}, at)) return false;
+  if (at + 4 <= size) {
+    if (!word(u32{}, at)) return false;
+    at += 4;
+  }
+  for (; at < size; ++at)
+    if (!word(u8{}, at)) return false;
+  return true;
 }
 
 }  // namespace
 
-/// Held for a few dozen instructions, never while waiting for anything.
-class HashMap::BucketLock {
- public:
-  explicit BucketLock(Bucket& bucket) : bucket_(bucket) {
-    for (u32 spins = 0; bucket_.locked.exchange(1, std::memory_order_acquire) != 0;)
-      if (++spins % 128 == 0) ::sched_yield();
-  }
-  ~BucketLock() { bucket_.locked.store(0, std::memory_order_release); }
-  BucketLock(const BucketLock&) = delete;
-  BucketLock& operator=(const BucketLock&) = delete;
-
- private:
-  Bucket& bucket_;
-};
-
-HashMap::HashMap(const MapSpec& spec, PercpuArea& area, std::shared_ptr<ElementPool> pool, Mapping buckets,
-                 u32 count)
+HashMap::HashMap(const MapSpec& spec, const Environment& environment, std::shared_ptr<ElementPool> pool,
+                 Mapping buckets, u32 count)
     : Map(spec),
-      area_(area),
+      area_(*environment.percpu),
+      objects_(environment.objects),
+      percpu_(spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash),
       pool_(std::move(pool)),
       memory_(std::move(buckets)),
       bucket_count_(count),
       seed_(0) {
+  static_assert(offsetof(Element, lru) + offsetof(LruNode, ref) == hash_elem_ref);
   if ((spec.flags & uapi::F_ZERO_SEED) == 0 && ::getrandom(&seed_, sizeof seed_, 0) != sizeof seed_)
     seed_ = reinterpret_cast<u64>(this);
-  if (percpu()) pool_->own_percpu(&area_, value_offset(), round_up8(spec.value_size));
+  if (facts_.type == MapType::percpu_hash)
+    pool_->own_percpu(&area_, value_offset(), round_up8(spec.value_size));
+  if (of_maps())
+    pool_->own(value_offset(), [](std::byte* value) { std::destroy_at(reinterpret_cast<InnerMap*>(value)); });
 }
 
 HashMap::~HashMap() {
+  if (lru_values_ != nullptr) area_.release(lru_values_, round_up8(facts_.value_size) * facts_.max_entries);
+  if (lru_ != nullptr) return;  // its elements go with the slab
   for (u32 i = 0; i < bucket_count_; ++i)
     for (Element* element = buckets()[i].head.load(std::memory_order_relaxed); element != nullptr;) {
       Element* next = element->next.load(std::memory_order_relaxed);
@@ -61,15 +69,56 @@ HashMap::~HashMap() {
 
 Result<MapRef> HashMap::make(const MapSpec& spec, const Environment& environment) {
   SKEP_ASSERT(environment.percpu != nullptr);
-  const bool percpu = spec.type == MapType::percpu_hash;
-  const u64 element = hash_elem_header + round_up8(spec.key_size) + (percpu ? 8 : round_up8(spec.value_size));
+  MapSpec sized = spec;
+  const bool lru = spec.type == MapType::lru_hash || spec.type == MapType::lru_percpu_hash;
+  if (lru && (spec.flags & uapi::F_NO_COMMON_LRU) != 0) {  // the same for each CPU
+    const u32 cpus = environment.percpu->cpus();
+    sized.max_entries = (spec.max_entries + cpus - 1) / cpus * cpus;
+  }
+  const bool pointer = spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash;
+  const u64 value = spec.type == MapType::hash_of_maps ? sizeof(InnerMap) : round_up8(spec.value_size);
+  const u64 element = hash_elem_header + round_up8(spec.key_size) + (pointer ? 8 : value);
   const bool preallocate = (spec.flags & uapi::F_NO_PREALLOC) == 0;
-  auto pool =
-      TRY(ElementPool::create(element, preallocate ? u64{spec.max_entries} + environment.percpu->cpus() : 0));
-  const u32 count = std::bit_ceil(spec.max_entries);
+  const u64 spare = lru ? 0 : environment.percpu->cpus();
+  auto pool = TRY(ElementPool::create(element, preallocate ? u64{sized.max_entries} + spare : 0));
+  const u32 count = std::bit_ceil(sized.max_entries);
   auto buckets = TRY(Mapping::map(u64{count} * sizeof(Bucket), PROT_READ | PROT_WRITE,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "buckets"));
-  return MapRef(new HashMap(spec, *environment.percpu, std::move(pool), std::move(buckets), count));
+  auto map =
+      std::shared_ptr<HashMap>(new HashMap(sized, environment, std::move(pool), std::move(buckets), count));
+  if (lru)
+    if (auto ok = map->make_lru(); !ok) return std::unexpected(std::move(ok).error());
+  return MapRef(std::move(map));
+}
+
+Result<void> HashMap::make_lru() {
+  const u64 slot = round_up8(facts_.value_size);
+  if (percpu()) lru_values_ = TRY(area_.allocate(slot * facts_.max_entries));
+  lru_ = std::make_unique<Lru>(this, unlink_lru, area_.cpus(), facts_.max_entries,
+                               (facts_.flags & uapi::F_NO_COMMON_LRU) != 0);
+  for (u32 i = 0; i < facts_.max_entries; ++i) {
+    auto* element = new (pool_->allocate()) Element;
+    if (percpu()) store(value_of(element), lru_values_ + slot * i);
+    lru_->add(&element->lru, i);
+  }
+  return {};
+}
+
+bool HashMap::unlink_lru(void* map, LruNode* node) {
+  auto& self = *static_cast<HashMap*>(map);
+  auto* element = reinterpret_cast<Element*>(reinterpret_cast<std::byte*>(node) - offsetof(Element, lru));
+  Bucket& in = self.bucket(element->hash.load(std::memory_order_relaxed));
+  const std::lock_guard lock(in.lock);
+  for (std::atomic<Element*>* at = &in.head;;) {
+    Element* here = at->load(std::memory_order_relaxed);
+    if (here == nullptr) return false;
+    if (here == element) {
+      at->store(element->next.load(std::memory_order_relaxed), std::memory_order_release);
+      self.count_.fetch_sub(1, std::memory_order_relaxed);
+      return true;
+    }
+    at = &here->next;
+  }
 }
 
 u32 HashMap::hash_of(const std::byte* key) const {
@@ -80,9 +129,18 @@ HashMap::Element* HashMap::find(Bucket& in, u32 hash, const std::byte* key,
                                 std::atomic<Element*>** link) const {
   std::atomic<Element*>* at = &in.head;
   Element* element = at->load(std::memory_order_acquire);
-  while (element != nullptr && !(element->hash == hash && same(key_of(element), key, facts_.key_size))) {
+  while (element != nullptr) {
+    const u32 its = element->hash.load(std::memory_order_relaxed);
+    if (its == hash && same(key_of(element), key, facts_.key_size)) break;
+    Element* next = element->next.load(std::memory_order_acquire);
+    // An LRU's element may have gone to another bucket since: its chain is not ours.
+    if (lru_ != nullptr && &bucket(element->hash.load(std::memory_order_relaxed)) != &in) {
+      at = &in.head;
+      element = at->load(std::memory_order_acquire);
+      continue;
+    }
     at = &element->next;
-    element = at->load(std::memory_order_acquire);
+    element = next;
   }
   if (link != nullptr) *link = at;
   return element;
@@ -97,6 +155,11 @@ std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
   const u32 hash = hash_of(key);
   Element* element = find(bucket(hash), hash, key);
   if (element == nullptr) return nullptr;
+  if (lru_ != nullptr) {
+    const std::atomic_ref<u8> ref(element->lru.ref);
+    if (ref.load(std::memory_order_relaxed) == 0) ref.store(1, std::memory_order_relaxed);
+  }
+  if (of_maps()) return load<std::byte*>(value_of(element));
   return percpu() ? percpu_value(element) + area_.offset_of(cpu) : value_of(element);
 }
 
@@ -115,13 +178,22 @@ HashMap::Element* HashMap::new_element(u32 hash, const std::byte* key) noexcept 
       return nullptr;
     }
   }
-  auto* element = new (memory) Element{};
-  element->hash = hash;
+  auto* element = new (memory) Element;
+  element->hash.store(hash, std::memory_order_relaxed);
   std::memcpy(key_of(element), key, facts_.key_size);
   return element;
 }
 
-/// A fresh element's other CPUs stay zero (pcpu_init_value()).
+HashMap::Element* HashMap::take_lru(u32 hash, const std::byte* key, u32 cpu) noexcept {
+  LruNode* node = lru_->take(cpu);
+  if (node == nullptr) return nullptr;
+  auto* element = reinterpret_cast<Element*>(reinterpret_cast<std::byte*>(node) - offsetof(Element, lru));
+  element->hash.store(hash, std::memory_order_relaxed);
+  store_value(key_of(element), key, facts_.key_size);
+  return element;
+}
+
+/// A fresh element's other CPUs are zero (pcpu_init_value()).
 void HashMap::write_percpu(Element* element, const std::byte* value, Writer writer) const {
   std::byte* to = percpu_value(element);
   const u64 slot = round_up8(facts_.value_size);
@@ -133,45 +205,101 @@ void HashMap::write_percpu(Element* element, const std::byte* value, Writer writ
     store_value(to + area_.offset_of(cpu), value, slot);
 }
 
+void HashMap::fill(Element* fresh, const std::byte* value, Writer writer) const {
+  if (percpu()) {
+    if (lru_ != nullptr && !writer.all_cpus)
+      for (u32 cpu = 0; cpu < area_.cpus(); ++cpu)
+        zero_value(percpu_value(fresh) + area_.offset_of(cpu), facts_.value_size);
+    return write_percpu(fresh, value, writer);
+  }
+  if (!facts_.record.fields.empty()) zero_value(value_of(fresh), facts_.value_size);
+  store_plain_fields(facts_.record, value_of(fresh), value, facts_.value_size);
+}
+
+void HashMap::let_go(Element* element) noexcept {
+  if (lru_ != nullptr)
+    lru_->give_back(&element->lru);
+  else
+    pool_->retire(bytes(element));
+}
+
+int HashMap::resolve_inner(const std::byte* value, InnerMap& inner) const {
+  if (objects_ == nullptr) return -EBADF;
+  auto map = objects_->map(load<s32>(value));
+  if (!map) return -map.error().code;
+  if (!equals_inner(*facts_.inner, (*map)->facts())) return -EINVAL;
+  inner = {map->get(), *map};
+  return 0;
+}
+
+int HashMap::check_update(const Element* old, u64 flags) const {
+  const u64 how = flags & ~uapi::LOCK;
+  if (old != nullptr && how == uapi::NOEXIST) return -EEXIST;
+  if (old == nullptr && how == uapi::EXIST) return -ENOENT;
+  return 0;
+}
+
 int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64 flags,
                                Writer writer) noexcept {
-  if (flags > uapi::EXIST) return -EINVAL;
+  if ((flags & ~uapi::LOCK) > uapi::EXIST) return -EINVAL;
+  if ((flags & uapi::LOCK) != 0 && facts_.record.spin_lock_off < 0) return -EINVAL;
+  InnerMap inner;
+  if (of_maps())
+    if (const int error = resolve_inner(value, inner); error != 0) return error;
   const u32 hash = hash_of(key);
   Bucket& in = bucket(hash);
+  Element* fresh = nullptr;  // an LRU's is taken before the bucket is locked: taking unlinks others
+  if (lru_ != nullptr && (!percpu() || flags != uapi::EXIST)) {
+    fresh = take_lru(hash, key, writer.cpu);
+    if (fresh == nullptr) return -ENOMEM;
+    fill(fresh, value, writer);
+  }
   Element* old = nullptr;
+  int result = 0;
   {
-    const BucketLock lock(in);
+    const std::lock_guard lock(in.lock);
     std::atomic<Element*>* link = nullptr;
     old = find(in, hash, key, &link);
-    if (old != nullptr && flags == uapi::NOEXIST) return -EEXIST;
-    if (old == nullptr && flags == uapi::EXIST) return -ENOENT;
-    if (old != nullptr && percpu()) {
-      write_percpu(old, value, writer);
-      return 0;
+    result = check_update(old, flags);
+    const bool in_place = old != nullptr && (percpu() || (flags & uapi::LOCK) != 0);
+    if (result == 0 && in_place) {
+      if (percpu()) {
+        write_percpu(old, value, writer);
+        if (lru_ != nullptr) std::atomic_ref<u8>(old->lru.ref).store(1, std::memory_order_relaxed);
+      } else {
+        const ValueLock value_lock(facts_.record, value_of(old), flags);
+        store_plain_fields(facts_.record, value_of(old), value, facts_.value_size);
+      }
+    } else if (result == 0) {
+      if (old == nullptr && count_.fetch_add(1, std::memory_order_relaxed) >= facts_.max_entries &&
+          lru_ == nullptr) {
+        result = -E2BIG;
+      } else if (lru_ == nullptr) {
+        fresh = new_element(hash, key);
+        if (fresh == nullptr)
+          result = -ENOMEM;
+        else if (of_maps())
+          new (value_of(fresh)) InnerMap(std::move(inner));
+        else
+          fill(fresh, value, writer);
+      }
+      if (result != 0 && old == nullptr) count_.fetch_sub(1, std::memory_order_relaxed);
+      if (result == 0) {
+        // The new one stands before the old one goes: a reader finds one of them.
+        fresh->next.store(in.head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        in.head.store(fresh, std::memory_order_release);
+        if (old != nullptr) {
+          if (link == &in.head) link = &fresh->next;
+          link->store(old->next.load(std::memory_order_relaxed), std::memory_order_release);
+        }
+        fresh = nullptr;
+      }
     }
-    if (old == nullptr && count_.fetch_add(1, std::memory_order_relaxed) >= facts_.max_entries) {
-      count_.fetch_sub(1, std::memory_order_relaxed);
-      return -E2BIG;
-    }
-    Element* fresh = new_element(hash, key);
-    if (fresh == nullptr) {
-      if (old == nullptr) count_.fetch_sub(1, std::memory_order_relaxed);
-      return -ENOMEM;
-    }
-    if (percpu())
-      write_percpu(fresh, value, writer);
-    else
-      std::memcpy(value_of(fresh), value, facts_.value_size);
-    // The new one stands before the old one goes: a reader finds one of them.
-    fresh->next.store(in.head.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    in.head.store(fresh, std::memory_order_release);
-    if (old != nullptr) {
-      if (link == &in.head) link = &fresh->next;
-      link->store(old->next.load(std::memory_order_relaxed), std::memory_order_release);
-    }
+    if (result != 0 || in_place) old = nullptr;
   }
-  if (old != nullptr) pool_->retire(bytes(old));
-  return 0;
+  if (fresh != nullptr) let_go(fresh);
+  if (old != nullptr) let_go(old);
+  return result;
 }
 
 int HashMap::take(const std::byte* key, std::byte* value) noexcept {
@@ -179,7 +307,7 @@ int HashMap::take(const std::byte* key, std::byte* value) noexcept {
   Bucket& in = bucket(hash);
   Element* old = nullptr;
   {
-    const BucketLock lock(in);
+    const std::lock_guard lock(in.lock);
     std::atomic<Element*>* link = nullptr;
     old = find(in, hash, key, &link);
     if (old == nullptr) return -ENOENT;
@@ -187,9 +315,26 @@ int HashMap::take(const std::byte* key, std::byte* value) noexcept {
     link->store(old->next.load(std::memory_order_relaxed), std::memory_order_release);
     count_.fetch_sub(1, std::memory_order_relaxed);
   }
-  pool_->retire(bytes(old));
+  let_go(old);
   return 0;
 }
+
+s64 HashMap::for_each(Visit visit, void* argument, u32 cpu) noexcept {
+  s64 calls = 0;
+  for (u32 i = 0; i < bucket_count_; ++i)
+    for (Element* e = buckets()[i].head.load(std::memory_order_acquire); e != nullptr;) {
+      Element* next = e->next.load(std::memory_order_acquire);
+      std::byte* value = percpu() ? percpu_value(e) + area_.offset_of(cpu) : value_of(e);
+      ++calls;
+      if (visit(argument, key_of(e), value) != 0) return calls;
+      // Elements of LRU maps move between buckets: what does not belong here was seen or will be.
+      e = next != nullptr && &bucket(next->hash.load(std::memory_order_relaxed)) == &buckets()[i] ? next
+                                                                                                  : nullptr;
+    }
+  return calls;
+}
+
+namespace {
 
 /// htab_map_alloc_check()
 Result<void> check_hash(const MapSpec& spec) {
@@ -219,8 +364,14 @@ Result<void> check_hash(const MapSpec& spec) {
   return {};
 }
 
-constinit const MapTypeRow hash_row = {MapType::hash, check_hash, HashMap::make, MapTypeRow::Btf::any};
-constinit const MapTypeRow percpu_hash_row = {MapType::percpu_hash, check_hash, HashMap::make,
-                                              MapTypeRow::Btf::any};
+}  // namespace
+
+constinit const std::array<MapTypeRow, 5> hash_rows = {{
+    {MapType::hash, check_hash, HashMap::make, MapTypeRow::Btf::any},
+    {MapType::percpu_hash, check_hash, HashMap::make, MapTypeRow::Btf::any},
+    {MapType::lru_hash, check_hash, HashMap::make, MapTypeRow::Btf::any},
+    {MapType::lru_percpu_hash, check_hash, HashMap::make, MapTypeRow::Btf::any},
+    {MapType::hash_of_maps, check_hash, HashMap::make, MapTypeRow::Btf::no},
+}};
 
 }  // namespace skep::maps

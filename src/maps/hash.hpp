@@ -2,11 +2,16 @@
 // replace an element rather than change it, so that a reader's value stays whole (kernel/bpf/hashtab.c). An
 // element is hash_elem_header bytes, the key rounded up to 8, the value: rewritten code adds to the element
 // that fn_htab_map_lookup_elem returns. Per-CPU values stand in the per-CPU area, the element holds CPU 0's
-// address; they are changed in place.
+// address; they are changed in place. The values of a hash_of_maps are the maps' addresses.
+//
+// The elements of LRU maps are taken and given back without waiting for readers, as in the kernel: a reader
+// may find its element in another bucket's chain (find() notices and starts again), and the value behind a
+// pointer may become another key's.
 #pragma once
 #include <atomic>
 
 #include "maps/element_pool.hpp"
+#include "maps/lru.hpp"
 #include "maps/map.hpp"
 #include "maps/value_copy.hpp"
 
@@ -20,6 +25,7 @@ class HashMap final : public Map {
   std::byte* lookup(const std::byte* key, u32 cpu) noexcept override;
   int update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept override;
   int remove(const std::byte* key) noexcept override { return take(key, nullptr); }
+  s64 for_each(Visit visit, void* argument, u32 cpu) noexcept override;
   /// The element of `key`, or nullptr: what the kernel's __htab_map_lookup_elem() returns.
   std::byte* lookup_element(const std::byte* key) noexcept;
 
@@ -37,25 +43,33 @@ class HashMap final : public Map {
 
  private:
   struct Element {
-    std::atomic<Element*> next;
-    u32 hash;
+    std::atomic<Element*> next{nullptr};
+    u64 unused = 0;
+    LruNode lru;
+    std::atomic<u32> hash{0};
   };
   static_assert(sizeof(Element) <= hash_elem_header);
   struct Bucket {
     std::atomic<Element*> head;
-    std::atomic<u32> locked;
+    SpinLock lock;
   };
-  class BucketLock;
+  /// In a hash_of_maps: what rewritten code loads, and the reference that keeps it.
+  struct InnerMap {
+    Map* address = nullptr;
+    MapRef keep;
+  };
   /// Who writes a per-CPU value: one CPU's own, or bpf(2) with one for each CPU.
   struct Writer {
     bool all_cpus = false;
     u32 cpu = 0;
   };
 
-  HashMap(const MapSpec& spec, PercpuArea& area, std::shared_ptr<ElementPool> pool, Mapping buckets,
-          u32 count);
+  HashMap(const MapSpec& spec, const Environment& environment, std::shared_ptr<ElementPool> pool,
+          Mapping buckets, u32 count);
+  Result<void> make_lru();
 
-  [[nodiscard]] bool percpu() const { return facts_.type == MapType::percpu_hash; }
+  [[nodiscard]] bool percpu() const { return percpu_; }
+  [[nodiscard]] bool of_maps() const { return facts_.type == MapType::hash_of_maps; }
   [[nodiscard]] u64 value_offset() const { return hash_elem_header + round_up8(facts_.key_size); }
   static std::byte* bytes(Element* element) { return reinterpret_cast<std::byte*>(element); }
   static std::byte* key_of(Element* element) { return bytes(element) + hash_elem_header; }
@@ -70,10 +84,23 @@ class HashMap final : public Map {
   int insert_or_replace(const std::byte* key, const std::byte* value, u64 flags, Writer writer) noexcept;
   void write_percpu(Element* element, const std::byte* value, Writer writer) const;
   Element* new_element(u32 hash, const std::byte* key) noexcept;
+  Element* take_lru(u32 hash, const std::byte* key, u32 cpu) noexcept;
+  static bool unlink_lru(void* map, LruNode* node);
+  static LruNode& lru_node(Element* element) { return element->lru; }
+  void fill(Element* fresh, const std::byte* value, Writer writer) const;
+  /// After it is unlinked.
+  void let_go(Element* element) noexcept;
+  /// 0 and what goes into the map; the errno of a descriptor that may not.
+  int resolve_inner(const std::byte* value, InnerMap& inner) const;
+  int check_update(const Element* old, u64 flags) const;
   void read_value(Element* element, std::byte* value) const;
   Result<u32> copy_bucket(u32 index, MutBytes keys, MutBytes values, u32 at, u32 max_count, bool and_delete);
 
   PercpuArea& area_;
+  Objects* objects_;
+  std::unique_ptr<Lru> lru_;
+  std::byte* lru_values_ = nullptr;  ///< per-CPU values of an LRU's elements, in one piece
+  bool percpu_;
   std::shared_ptr<ElementPool> pool_;
   Mapping memory_;
   u32 bucket_count_;

@@ -1,9 +1,11 @@
 // The hash maps as bpf(2) sees them: values for all CPUs, iteration, batches by bucket, memlock.
 #include <fmt/format.h>
+#include <sched.h>
 
 #include "base/rcu.hpp"
 #include "maps/hash.hpp"
 #include "maps/types.hpp"
+#include "maps/value_fields.hpp"
 
 namespace skep::maps {
 
@@ -21,14 +23,17 @@ u64 HashMap::memlock() const {
   if ((facts_.flags & uapi::F_NO_PREALLOC) != 0)
     return bytes + count_.load(std::memory_order_relaxed) * (element + percpu_values);
   bytes += n * (element + percpu_values);
-  if (!percpu()) bytes += cpus * (element + sizeof(void*));  // the spare element of each CPU
-  return bytes;
+  if (percpu() || lru_ != nullptr) return bytes;
+  if (!of_maps()) bytes += cpus * element;  // the spare element of each CPU
+  return bytes + cpus * sizeof(void*);
 }
 
 void HashMap::read_value(Element* element, std::byte* value) const {
+  if (of_maps())
+    return store(value, reinterpret_cast<const InnerMap*>(value_of(element))->address->facts().id);
   if (!percpu()) {
     load_value(value, value_of(element), facts_.value_size);
-    return;
+    return clear_special_fields(facts_.record, value, facts_.value_size);
   }
   const u64 slot = round_up8(facts_.value_size);
   for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += slot)
@@ -45,7 +50,8 @@ int HashMap::copy_out(const std::byte* key, std::byte* value) noexcept {
 }
 
 int HashMap::copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept {
-  return insert_or_replace(key, value, flags, {true, 0});
+  const int here = lru_ != nullptr ? ::sched_getcpu() : 0;
+  return insert_or_replace(key, value, flags, {true, static_cast<u32>(std::max(0, here)) % area_.cpus()});
 }
 
 int HashMap::next_key(const std::byte* key, std::byte* next) noexcept {
@@ -82,6 +88,7 @@ Result<u32> HashMap::copy_bucket(u32 index, MutBytes keys, MutBytes values, u32 
   Element* next = nullptr;
   for (Element* e = in.head.load(std::memory_order_acquire); e != nullptr && at + done < max_count;
        e = next) {
+    if (&bucket(e->hash.load(std::memory_order_relaxed)) != &in) break;  // an LRU's, gone elsewhere
     next = e->next.load(std::memory_order_acquire);
     std::byte* key = keys.data() + u64{at + done} * facts_.key_size;
     std::byte* value = values.data() + u64{at + done} * user_value_size();

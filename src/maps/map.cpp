@@ -18,6 +18,14 @@ Map::Map(const MapSpec& spec) {
 
 Map::~Map() = default;
 
+MapRef Map::user_reference() {
+  control_->user_references.fetch_add(1, std::memory_order_relaxed);
+  return MapRef(this, [keep = shared_from_this()](Map* map) mutable {
+    if (map->control_->user_references.fetch_sub(1, std::memory_order_acq_rel) == 1) map->on_user_release();
+    keep.reset();
+  });
+}
+
 void Map::set_inner(const Map& inner) {
   auto facts = std::make_unique<MapFacts>(inner.snapshot());
   facts->id = 0;
@@ -35,7 +43,6 @@ bool Map::may_write() const {
 Result<void> Map::check_lock_flag(u64 flags) const {
   if ((flags & uapi::LOCK) != 0 && facts_.record.spin_lock_off < 0)
     return fail(EINVAL, "BPF_F_LOCK on a map without a bpf_spin_lock");
-  if ((flags & uapi::LOCK) != 0) return fail(EINVAL, "BPF_F_LOCK is not supported by skep");
   return {};
 }
 
@@ -136,13 +143,17 @@ Result<void> Map::user_take(ByteView key, MutBytes value, u64 flags) {
 
 Result<void> Map::freeze() {
   const std::lock_guard freezing(control_->freeze_mutex);
-  if (facts_.record.spin_lock_off >= 0 || facts_.record.timer_off >= 0)
-    return fail(kENOTSUPP, "freeze: a map with a lock or timer in its value cannot be frozen");
+  if (facts_.record.kinds != 0)
+    return fail(kENOTSUPP, "freeze: a map with special fields in its values cannot be frozen");
   if (!may_write()) return no_access("freeze");
   SKEP_CHECK(on_freeze());
   facts_.frozen = true;
   frozen_.store(true, std::memory_order_release);
   return {};
+}
+
+Result<UniqueFd> Map::events() {
+  return fail(EINVAL, fmt::format("map {}: only a perf_event_array has events", facts_.id));
 }
 
 Result<MapMemory> Map::memory() {

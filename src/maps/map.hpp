@@ -56,6 +56,10 @@ class Map : public std::enable_shared_from_this<Map> {
   /// For create(): the template that the maps in this one equal.
   void set_inner(const Map& inner);
 
+  /// A reference of user space (a descriptor, a pin). When the last of them goes, though programs still use
+  /// the map, it lets go of what could refer to those programs (map_release_uref).
+  [[nodiscard]] MapRef user_reference();
+
   /// Lives as long as the map: where the runtime keeps the BTF that describes it.
   std::shared_ptr<const void> companion;
 
@@ -88,11 +92,14 @@ class Map : public std::enable_shared_from_this<Map> {
   /// As Kernel::map_lookup_batch and its siblings.
   Result<BatchResult> user_lookup_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys, MutBytes values,
                                         u32 max_count, u64 elem_flags, bool and_delete);
-  Result<u32> user_update_batch(ByteView keys, ByteView values, u32 count, u64 elem_flags);
-  Result<u32> user_delete_batch(ByteView keys, u32 count);
+  Result<void> user_update_batch(ByteView keys, ByteView values, u32 count, u64 elem_flags, u32& done);
+  Result<void> user_delete_batch(ByteView keys, u32 count, u32& done);
   Result<void> freeze();
   /// The memory of an mmapable map: EINVAL for others, EPERM where its flags forbid it.
   virtual Result<MapMemory> memory();
+  /// A perf_event_array's records, as PerfEvent datagrams, from now on to this reader only.
+  /// EINVAL for other types.
+  virtual Result<UniqueFd> events();
 
   /// Bytes charged for the map, by the kernel's formulas (ops->map_mem_usage).
   [[nodiscard]] virtual u64 memlock() const = 0;
@@ -112,6 +119,7 @@ class Map : public std::enable_shared_from_this<Map> {
   /// The walk of a lookup batch. The default goes by next_key(), its position is the last key.
   virtual Result<BatchResult> walk_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys,
                                          MutBytes values, u32 max_count, bool and_delete);
+  virtual void on_user_release() noexcept {}
   /// Called once, before the map counts as frozen.
   virtual Result<void> on_freeze() { return {}; }
 
@@ -128,6 +136,7 @@ class Map : public std::enable_shared_from_this<Map> {
     std::mutex freeze_mutex;
     std::unique_ptr<MapFacts> inner;  ///< facts().inner
     std::shared_ptr<const void> inner_companion;
+    std::atomic<u32> user_references{0};
   };
   std::unique_ptr<Control> control_ = std::make_unique<Control>();
   std::atomic<bool> frozen_{false};

@@ -32,6 +32,14 @@ class PercpuArrayMap final : public Map {
     return 0;
   }
   int remove(const std::byte*) noexcept override { return -EINVAL; }
+  s64 for_each(Visit visit, void* argument, u32 cpu) noexcept override {
+    s64 calls = 0;
+    for (u32 i = 0; i < facts_.max_entries; ++i) {
+      ++calls;
+      if (visit(argument, bytes_of(i).data(), values_ + i * stride_ + area_.offset_of(cpu)) != 0) break;
+    }
+    return calls;
+  }
 
   u32 user_value_size() const override { return static_cast<u32>(area_.cpus() * stride_); }
   u64 memlock() const override {

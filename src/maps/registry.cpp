@@ -10,8 +10,11 @@
 namespace skep::maps {
 namespace {
 
-constexpr std::array own_rows = {&hash_row,  &array_row, &percpu_hash_row,  &percpu_array_row,
-                                 &queue_row, &stack_row, &bloom_filter_row, &struct_ops_row};
+constexpr std::array own_rows = {
+    &array_row,     &percpu_array_row, &prog_array_row,  &array_of_maps_row, &cgroup_array_row,
+    &lpm_trie_row,  &devmap_row,       &devmap_hash_row, &cpumap_row,        &perf_event_array_row,
+    &ringbuf_row,   &user_ringbuf_row, &queue_row,       &stack_row,         &bloom_filter_row,
+    &struct_ops_row};
 
 bool name_ok(std::string_view name) {
   return name.size() < 16 && std::ranges::all_of(
@@ -65,6 +68,8 @@ Result<MapRef> inner_map(const MapSpec& spec, const Environment& environment) {
 const MapTypeRow* find_row(MapType type) {
   for (const MapTypeRow* row : own_rows)
     if (row->type == type) return row;
+  for (const MapTypeRow& row : hash_rows)
+    if (row.type == type) return &row;
   for (const MapTypeRow& row : reserved_rows)
     if (row.type == type) return &row;
   return nullptr;

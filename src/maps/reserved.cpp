@@ -11,11 +11,7 @@ using Memlock = u64 (*)(const MapFacts& facts, u32 cpus);
 
 class ReservedMap final : public Map {
  public:
-  ReservedMap(const MapSpec& spec, u32 cpus, Memlock memlock) : Map(spec), cpus_(cpus), memlock_(memlock) {
-    // dev_map_alloc_check(): programs get pointers to what the entries say, and must not write there.
-    if (spec.type == MapType::devmap || spec.type == MapType::devmap_hash)
-      facts_.flags |= uapi::F_RDONLY_PROG;
-  }
+  ReservedMap(const MapSpec& spec, u32 cpus, Memlock memlock) : Map(spec), cpus_(cpus), memlock_(memlock) {}
   u64 memlock() const override { return memlock_(facts_, cpus_); }
   int remove(const std::byte*) noexcept override { return -EOPNOTSUPP; }
 
@@ -51,13 +47,6 @@ Result<void> check_slots_4_or_8(const MapSpec& spec, u32 flags) {
   return check_flags(spec, flags);
 }
 
-// array: fd_array_map_alloc_check()
-Result<void> check_fd_array(const MapSpec& spec) { return check_slots_4(spec, reference_flags); }
-Result<void> check_perf(const MapSpec& spec) {
-  return check_slots_4(spec, reference_flags | uapi::F_PRESERVE_ELEMS);
-}
-u64 fd_array_memlock(const MapFacts& of, u32) { return sizeof_bpf_array + 8 * u64{of.max_entries}; }
-
 /// stack_map_alloc(); 127 is kernel.perf_event_max_stack's default.
 Result<void> check_stack_trace(const MapSpec& spec) {
   constexpr u32 max_depth = 127;
@@ -75,25 +64,6 @@ Result<void> check_stack_trace(const MapSpec& spec) {
 u64 stack_trace_memlock(const MapFacts& of, u32) {
   return 320 + 8 * u64{std::bit_ceil(of.max_entries)} + u64{of.max_entries} * (16 + of.value_size);
 }
-
-// devmap: dev_map_alloc_check()
-Result<void> check_devmap(const MapSpec& spec) {
-  if (spec.type == MapType::devmap_hash && spec.max_entries > 1u << 31)
-    return fail(EINVAL, fmt::format("max_entries {} is too big", spec.max_entries));
-  return check_slots_4_or_8(spec, reference_flags);
-}
-u64 devmap_memlock(const MapFacts& of, u32) { return 344 + 8 * u64{of.max_entries}; }
-u64 devmap_hash_memlock(const MapFacts& of, u32) { return 344 + 8 * u64{std::bit_ceil(of.max_entries)}; }
-
-/// cpu_map_alloc(): as many entries as the kernel could have CPUs (CONFIG_NR_CPUS of the recorded machine).
-Result<void> check_cpumap(const MapSpec& spec) {
-  constexpr u32 nr_cpus = 256;
-  SKEP_CHECKS(check_slots_4_or_8(spec, uapi::F_NUMA_NODE));
-  if (spec.max_entries > nr_cpus)
-    return fail(E2BIG, fmt::format("max_entries is {}, at most {}", spec.max_entries, nr_cpus));
-  return {};
-}
-u64 cpumap_memlock(const MapFacts& of, u32) { return 304 + 8 * u64{of.max_entries}; }
 
 Result<void> check_xskmap(const MapSpec& spec) { return check_slots_4(spec, reference_flags); }
 u64 xskmap_memlock(const MapFacts& of, u32) { return 304 + 8 * u64{of.max_entries}; }
@@ -148,33 +118,6 @@ u64 local_storage_memlock(const MapFacts&, u32 cpus) {
   return 448 + 16 * u64{std::max(2u, std::bit_ceil(cpus))};
 }
 
-/// ringbuf_map_alloc()
-Result<void> check_ringbuf(const MapSpec& spec) {
-  SKEP_CHECKS(check_flags(spec, uapi::F_NUMA_NODE));
-  SKEP_CHECKS(check_key(spec, 0));
-  SKEP_CHECKS(check_value(spec, 0));
-  if (!std::has_single_bit(spec.max_entries) || spec.max_entries % page_bytes != 0)
-    return fail(EINVAL, fmt::format("max_entries {} is no power of two of whole pages", spec.max_entries));
-  return {};
-}
-u64 ringbuf_memlock(const MapFacts& of, u32) {
-  const u64 pages = of.max_entries / page_bytes;
-  return 304 + 8 * (3 + 2 * pages) + page_bytes * (3 + pages);
-}
-
-/// trie_alloc()
-Result<void> check_lpm(const MapSpec& spec) {
-  constexpr u32 max_data = 256, node = 24;
-  if ((spec.flags & uapi::F_NO_PREALLOC) == 0) return fail(EINVAL, "needs BPF_F_NO_PREALLOC");
-  SKEP_CHECKS(check_flags(spec, uapi::F_NO_PREALLOC | uapi::F_NUMA_NODE | access_mask));
-  SKEP_CHECKS(check_entries(spec));
-  if (spec.key_size < 5 || spec.key_size > 4 + max_data)
-    return fail(EINVAL, fmt::format("key_size is {}, must be 4 and 1 to {}", spec.key_size, max_data));
-  if (spec.value_size == 0 || spec.value_size > kmalloc_max - max_data - node)
-    return fail(EINVAL, fmt::format("value_size {} is 0 or too big", spec.value_size));
-  return {};
-}
-
 /// arena_map_alloc()
 Result<void> check_arena(const MapSpec& spec) {
   constexpr u32 known = uapi::F_MMAPABLE | uapi::F_SEGV_ON_FAULT | uapi::F_NO_USER_CONV;
@@ -202,21 +145,8 @@ Result<void> check_struct_ops(const MapSpec& spec) {
 }  // namespace
 
 using Btf = MapTypeRow::Btf;
-constinit const std::array<MapTypeRow, 25> reserved_rows = {{
-    {MapType::lru_hash, check_hash, make<no_memlock>, Btf::any},
-    {MapType::lru_percpu_hash, check_hash, make<no_memlock>, Btf::any},
-    {MapType::lpm_trie, check_lpm, make<no_memlock>, Btf::struct_key},
-    {MapType::array_of_maps, check_fd_array, make<fd_array_memlock>, Btf::no},
-    {MapType::hash_of_maps, check_hash, make<no_memlock>, Btf::no},
-    {MapType::ringbuf, check_ringbuf, make<ringbuf_memlock>, Btf::any},
-    {MapType::user_ringbuf, check_ringbuf, make<ringbuf_memlock>, Btf::any},
-    {MapType::prog_array, check_fd_array, make<fd_array_memlock>, Btf::any},
-    {MapType::perf_event_array, check_perf, make<fd_array_memlock>, Btf::no},
+constinit const std::array<MapTypeRow, 12> reserved_rows = {{
     {MapType::stack_trace, check_stack_trace, make<stack_trace_memlock>, Btf::no},
-    {MapType::cgroup_array, check_fd_array, make<fd_array_memlock>, Btf::no},
-    {MapType::devmap, check_devmap, make<devmap_memlock>, Btf::no},
-    {MapType::devmap_hash, check_devmap, make<devmap_hash_memlock>, Btf::no},
-    {MapType::cpumap, check_cpumap, make<cpumap_memlock>, Btf::no},
     {MapType::xskmap, check_xskmap, make<xskmap_memlock>, Btf::no},
     {MapType::sockmap, check_sockmap, make<sockmap_memlock>, Btf::no},
     {MapType::sockhash, check_sockhash, make<sockhash_memlock>, Btf::no},

@@ -22,15 +22,25 @@ struct MapTypeRow {
 
 extern const MapTypeRow array_row;
 extern const MapTypeRow percpu_array_row;
-extern const MapTypeRow hash_row;
-extern const MapTypeRow percpu_hash_row;
+extern const std::array<MapTypeRow, 5> hash_rows;
+extern const MapTypeRow array_row;
+extern const MapTypeRow percpu_array_row;
+extern const MapTypeRow prog_array_row;
+extern const MapTypeRow array_of_maps_row;
+extern const MapTypeRow cgroup_array_row;
+extern const MapTypeRow perf_event_array_row;
+extern const MapTypeRow lpm_trie_row;
+extern const MapTypeRow devmap_row;
+extern const MapTypeRow devmap_hash_row;
+extern const MapTypeRow cpumap_row;
+extern const MapTypeRow ringbuf_row;
+extern const MapTypeRow user_ringbuf_row;
 extern const MapTypeRow queue_row;
 extern const MapTypeRow stack_row;
 extern const MapTypeRow bloom_filter_row;
 extern const MapTypeRow struct_ops_row;
 /// reserved.cpp
-extern const std::array<MapTypeRow, 25> reserved_rows;
-[[nodiscard]] Result<void> check_hash(const MapSpec& spec);
+extern const std::array<MapTypeRow, 12> reserved_rows;
 
 /// The row of a type, or nullptr.
 [[nodiscard]] const MapTypeRow* find_row(MapType type);

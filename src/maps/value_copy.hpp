@@ -17,6 +17,14 @@ inline void store_value(std::byte* to, const std::byte* from, u64 size) {
     std::atomic_ref<std::byte>(*to).store(*from, std::memory_order_relaxed);
 }
 
+/// Makes a shared value zero. `to` is 8-aligned.
+inline void zero_value(std::byte* to, u64 size) {
+  for (; size >= 8; size -= 8, to += 8)
+    std::atomic_ref<u64>(*reinterpret_cast<u64*>(to)).store(0, std::memory_order_relaxed);
+  for (; size != 0; --size, ++to)
+    std::atomic_ref<std::byte>(*to).store(std::byte{0}, std::memory_order_relaxed);
+}
+
 /// Out of a shared value. `from` is 8-aligned.
 inline void load_value(std::byte* to, const std::byte* from, u64 size) {
   auto* shared = const_cast<std::byte*>(from);  // atomic_ref<const T> is C++26

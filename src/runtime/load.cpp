@@ -14,6 +14,7 @@
 #include "base/limits.hpp"
 #include "fixup/translate.hpp"
 #include "helpers/table.hpp"
+#include "maps/slots.hpp"
 #include "runtime/sha.hpp"
 #include "runtime/subprograms.hpp"
 
@@ -193,6 +194,12 @@ u32 max_ctx_offset(const verifier::Verified& verified) {
   return greatest;
 }
 
+/// The program in slot `index` of a prog_array, for tail calls.
+Entry tail_target(void* map, u32 index) {
+  const auto* target = static_cast<maps::ProgArray*>(static_cast<maps::Map*>(map))->target(index);
+  return target == nullptr ? Entry{} : Entry{target->run, target->self};
+}
+
 /// Machine code where the machine has a JIT, else what the interpreter runs.
 Result<void> make_runnable(Program& program, const fixup::Translated& translated,
                            std::span<const maps::MapRef> used, bool no_jit) {
@@ -205,6 +212,7 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   vm::LinkTable links;
   links.map_addresses = addresses;
   links.values_addresses = values;
+  links.tail_target = tail_target;
   links.type = program.type;
   links.helper = helpers::function;
   if (!no_jit) {
@@ -322,6 +330,11 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->verified_insns = verified->processed_insns();
   program->max_ctx_offset = max_ctx_offset(*verified);
   program->maps = in_order(refs, verified->used_maps());
+  // The first program that uses a prog_array decides what others it takes (bpf_check_tail_call()).
+  for (const auto& map : program->maps)
+    if (map->facts().type == MapType::prog_array)
+      if (auto ok = static_cast<maps::ProgArray&>(*map).check_owner(program_ref(program)); !ok)
+        return std::unexpected(std::move(ok).error());
   program->btf = refs.btf;
   program->func_info = translated.func_info();
   program->line_info = translated.line_info();

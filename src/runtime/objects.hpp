@@ -11,6 +11,7 @@
 #include "jit/compile.hpp"
 #include "kernel/kernel.hpp"
 #include "maps/map.hpp"
+#include "maps/program_ref.hpp"
 #include "vm/interpreter.hpp"
 
 namespace skep::runtime {
@@ -56,6 +57,9 @@ class Program {
   mutable std::atomic<u64> run_time_ns{0};
   mutable std::atomic<u64> run_cnt{0};
 };
+
+/// The program as maps hold it; keeps it.
+[[nodiscard]] maps::ProgramRef program_ref(std::shared_ptr<const Program> program);
 
 /// "bpf_prog_TAG_NAME", the symbol of a subprogram.
 [[nodiscard]] std::string symbol_name(const Program& program, const SubprogInfo& subprog);

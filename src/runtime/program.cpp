@@ -39,6 +39,21 @@ constexpr u64 bytes_per_subprog = 16;
 
 }  // namespace
 
+maps::ProgramRef program_ref(std::shared_ptr<const Program> program) {
+  const Entry entry = program->compiled ? program->compiled->tail_entry() : program->code->tail_entry();
+  maps::ProgramRef ref;
+  ref.run = entry.run;
+  ref.self = entry.self;
+  ref.id = program->id;
+  ref.type = program->type;
+  ref.expected_attach_type = program->expected_attach_type;
+  ref.jited = program->compiled.has_value();
+  ref.xdp_has_frags = (program->flags & uapi::F_XDP_HAS_FRAGS) != 0;
+  ref.sleepable = (program->flags & uapi::F_SLEEPABLE) != 0;
+  ref.program = std::move(program);
+  return ref;
+}
+
 Entry Program::entry(bool counted) const {
   if (counted) return {run_counted, this};
   return compiled ? compiled->entry() : code->entry();

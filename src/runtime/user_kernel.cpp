@@ -54,7 +54,8 @@ UserKernel::~UserKernel() {
     if (pins_ != nullptr) pins_->remove_all();
     xdp_.detach_all();
   }
-  rcu::barrier();  // elements of maps give per-CPU memory back late
+  // Elements of maps give per-CPU memory back late; programs that stood in maps go late, and their maps then.
+  for (int i = 0; i < 3; ++i) rcu::barrier();
 }
 
 void UserKernel::close(ObjectKind, int fd) noexcept {
@@ -190,7 +191,7 @@ Result<Handle> UserKernel::get_fd_by_id(ObjectKind kind, u32 id) {
       found = programs_.find(id);
       break;
     case ObjectKind::map:
-      found = maps_.find(id);
+      if (const auto map = maps_.find(id); map != nullptr) found = map->user_reference();
       break;
     case ObjectKind::btf:
       found = btfs_.find(id);

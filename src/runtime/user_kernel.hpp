@@ -55,9 +55,11 @@ class UserKernel final : public Kernel {
   Result<BatchResult> map_lookup_batch(int map, ByteView in_batch, MutBytes out_batch, MutBytes keys,
                                        MutBytes values, u32 max_count, u64 elem_flags,
                                        bool and_delete) override;
-  Result<u32> map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags) override;
-  Result<u32> map_delete_batch(int map, ByteView keys, u32 count) override;
+  Result<void> map_update_batch(int map, ByteView keys, ByteView values, u32 count, u64 elem_flags,
+                                u32& done) override;
+  Result<void> map_delete_batch(int map, ByteView keys, u32 count, u32& done) override;
   Result<MapMemory> map_memory(int map) override;
+  Result<UniqueFd> map_events(int map) override;
 
   Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want = {}, Log* log = nullptr) override;
   Result<TestRunResult> prog_test_run(int prog, const TestRunSpec& spec) override;
@@ -125,7 +127,8 @@ class UserKernel final : public Kernel {
     if (!found && found.error().code == EBADF) return fail(EBADFD, std::move(found.error().what));
     return found;
   }
-  Result<maps::MapRef> map(int fd) { return object<maps::Map>(fd, ObjectKind::map); }
+  /// For use: not the descriptor's own reference, which counts as user space's.
+  Result<maps::MapRef> map(int fd) { return TRY(object<maps::Map>(fd, ObjectKind::map))->shared_from_this(); }
   Result<std::shared_ptr<Program>> program(int fd) { return object<Program>(fd, ObjectKind::prog); }
   Result<std::shared_ptr<BtfObject>> btf(int fd) { return object<BtfObject>(fd, ObjectKind::btf); }
   Handle open(ObjectKind kind, std::shared_ptr<void> what) {

@@ -1,6 +1,7 @@
 // Maps of UserKernel: made with their BTF, found by descriptor; what is done to elements is maps/'s.
 #include <fmt/format.h>
 
+#include "maps/slots.hpp"
 #include "runtime/map_btf.hpp"
 #include "runtime/user_kernel.hpp"
 
@@ -17,8 +18,8 @@ struct MapBtf {
 }  // namespace
 
 Result<maps::MapRef> UserKernel::MapObjects::map(int fd) { return kernel_.map(fd); }
-Result<std::shared_ptr<const maps::ProgramRef>> UserKernel::MapObjects::program(int) {
-  return fail(EOPNOTSUPP, "programs in maps are not supported by skep");
+Result<std::shared_ptr<const maps::ProgramRef>> UserKernel::MapObjects::program(int fd) {
+  return std::make_shared<const maps::ProgramRef>(program_ref(TRY(kernel_.program(fd))));
 }
 
 Result<Handle> UserKernel::map_create(const MapSpec& spec) {
@@ -32,7 +33,7 @@ Result<Handle> UserKernel::map_create(const MapSpec& spec) {
   }
   const Lock lock(mutex_);
   made->mutable_facts().id = maps_.add(made);
-  return open(ObjectKind::map, std::move(made));
+  return open(ObjectKind::map, made->user_reference());
 }
 
 Result<MapInfo> UserKernel::map_info(int fd) {
@@ -49,6 +50,11 @@ Result<MapInfo> UserKernel::map_info(int fd) {
   info.map_extra = facts.map_extra;
   info.bytes_memlock = held->memlock();
   info.frozen = facts.frozen;
+  if (facts.type == MapType::prog_array)
+    if (const auto owner = static_cast<const maps::ProgArray&>(*held).owner()) {
+      info.owner_prog_type = owner->type;
+      info.owner_jited = owner->jited;
+    }
   if (const auto of_map = std::static_pointer_cast<const MapBtf>(held->companion); of_map != nullptr) {
     info.btf_id = of_map->btf->id;
     info.btf_key_type_id = of_map->key_type_id;
@@ -77,12 +83,14 @@ Result<BatchResult> UserKernel::map_lookup_batch(int fd, ByteView in_batch, MutB
   return TRY(map(fd))->user_lookup_batch(in_batch, out_batch, keys, values, max_count, elem_flags,
                                          and_delete);
 }
-Result<u32> UserKernel::map_update_batch(int fd, ByteView keys, ByteView values, u32 count, u64 elem_flags) {
-  return TRY(map(fd))->user_update_batch(keys, values, count, elem_flags);
+Result<void> UserKernel::map_update_batch(int fd, ByteView keys, ByteView values, u32 count, u64 elem_flags,
+                                          u32& done) {
+  return TRY(map(fd))->user_update_batch(keys, values, count, elem_flags, done);
 }
-Result<u32> UserKernel::map_delete_batch(int fd, ByteView keys, u32 count) {
-  return TRY(map(fd))->user_delete_batch(keys, count);
+Result<void> UserKernel::map_delete_batch(int fd, ByteView keys, u32 count, u32& done) {
+  return TRY(map(fd))->user_delete_batch(keys, count, done);
 }
+Result<UniqueFd> UserKernel::map_events(int fd) { return TRY(map(fd))->events(); }
 Result<MapMemory> UserKernel::map_memory(int fd) { return TRY(map(fd))->memory(); }
 
 }  // namespace skep::runtime

@@ -106,10 +106,11 @@ TEST_P(KernelContract, BatchesMoveManyElements) {
   const Handle made = map(map_spec(MapType::hash, 4, 8, 8));
   const std::vector<u32> keys = {1, 2, 3, 4, 5};
   const std::vector<u64> values = {10, 20, 30, 40, 50};
+  u32 moved = 0;
   const auto put = kernel().map_update_batch(made.fd(), std::as_bytes(std::span(keys)),
-                                             std::as_bytes(std::span(values)), 5, 0);
+                                             std::as_bytes(std::span(values)), 5, 0, moved);
   ASSERT_TRUE(put.has_value()) << put.error().what;
-  EXPECT_EQ(*put, 5u);
+  EXPECT_EQ(moved, 5u);
   std::vector<u32> got_keys(8);
   std::vector<u64> got(8);
   u32 position = 0;
@@ -120,8 +121,127 @@ TEST_P(KernelContract, BatchesMoveManyElements) {
   EXPECT_EQ(done->count, 5u);
   EXPECT_TRUE(done->end);
   for (u32 i = 0; i < 5; ++i) EXPECT_EQ(got[i], got_keys[i] * 10);
-  EXPECT_EQ(error_of(kernel().map_delete_batch(made.fd(), std::as_bytes(std::span(keys)), 5)), 0);
+  EXPECT_EQ(error_of(kernel().map_delete_batch(made.fd(), std::as_bytes(std::span(keys)), 5, moved)), 0);
+  EXPECT_EQ(moved, 5u);
   EXPECT_EQ(error_of(kernel().map_get_next_key(made.fd(), {}, mut_bytes_of(position))), ENOENT);
+}
+
+TEST_P(KernelContract, BatchesThatFailHalfWaySayHowFarTheyCame) {
+  const Handle made = map(map_spec(MapType::hash, 4, 8, 3));
+  const std::vector<u32> keys = {1, 2, 3, 4, 5};
+  const std::vector<u64> values(5);
+  u32 done = 99;
+  EXPECT_EQ(error_of(kernel().map_update_batch(made.fd(), std::as_bytes(std::span(keys)),
+                                               std::as_bytes(std::span(values)), 5, 0, done)),
+            E2BIG);
+  EXPECT_EQ(done, 3u);
+  EXPECT_EQ(error_of(kernel().map_delete_batch(made.fd(), std::as_bytes(std::span(keys)), 5, done)), ENOENT);
+  EXPECT_EQ(done, 3u);
+}
+
+TEST_P(KernelContract, PrefixesInTriesAreFoundAndListed) {
+  struct Route {
+    u32 prefix;
+    std::array<u8, 4> address;
+    bool operator==(const Route&) const = default;
+  };
+  const Handle made = map(map_spec(MapType::lpm_trie, 8, 4, 3, uapi::F_NO_PREALLOC));
+  const std::vector<Route> routes = {{8, {10, 0, 0, 0}}, {24, {10, 1, 2, 0}}, {16, {10, 1, 0, 0}}};
+  for (u32 i = 0; i < 3; ++i)
+    EXPECT_EQ(error_of(kernel().map_update_elem(made.fd(), bytes_of(routes[i]), bytes_of(i), 0)), 0);
+  const Route more{32, {1, 2, 3, 4}}, inside{32, {10, 1, 2, 9}}, outside{32, {11, 0, 0, 1}}, wrong{33, {}};
+  u32 value = 99;
+  EXPECT_EQ(error_of(kernel().map_update_elem(made.fd(), bytes_of(more), bytes_of(value), 0)), ENOSPC);
+  EXPECT_EQ(error_of(kernel().map_update_elem(made.fd(), bytes_of(wrong), bytes_of(value), 0)), EINVAL);
+  EXPECT_EQ(error_of(kernel().map_lookup_elem(made.fd(), bytes_of(inside), mut_bytes_of(value))), 0);
+  EXPECT_EQ(value, 1u);
+  EXPECT_EQ(error_of(kernel().map_lookup_elem(made.fd(), bytes_of(outside), mut_bytes_of(value))), ENOENT);
+  std::vector<Route> listed;
+  Route at{};
+  for (auto next = kernel().map_get_next_key(made.fd(), {}, mut_bytes_of(at)); next && listed.size() < 9;) {
+    listed.push_back(at);
+    const Route from = at;
+    next = kernel().map_get_next_key(made.fd(), bytes_of(from), mut_bytes_of(at));
+  }
+  EXPECT_EQ(listed, (std::vector<Route>{routes[1], routes[2], routes[0]}));
+  EXPECT_EQ(error_of(kernel().map_delete_elem(made.fd(), bytes_of(routes[1]))), 0);
+  EXPECT_EQ(error_of(kernel().map_delete_elem(made.fd(), bytes_of(routes[1]))), ENOENT);
+}
+
+TEST_P(KernelContract, LruMapsMakeRoom) {
+  for (const MapType type : {MapType::lru_hash, MapType::lru_percpu_hash}) {
+    const Handle made = map(map_spec(type, 4, 8, 4));
+    const bool percpu = type == MapType::lru_percpu_hash;
+    std::vector<u64> value(percpu ? *kernel().possible_cpus() : 1);
+    for (u32 key = 0; key < 100; ++key)
+      ASSERT_EQ(
+          error_of(kernel().map_update_elem(made.fd(), bytes_of(key), std::as_bytes(std::span(value)), 0)),
+          0);
+    const u32 newest = 99, oldest = 0;
+    const auto look = [&](const u32& key) {
+      return error_of(
+          kernel().map_lookup_elem(made.fd(), bytes_of(key), std::as_writable_bytes(std::span(value))));
+    };
+    EXPECT_EQ(look(newest), 0);
+    EXPECT_EQ(look(oldest), ENOENT);
+  }
+}
+
+TEST_P(KernelContract, MapsOfMapsGiveIdsAndTakeWhatEqualsTheTemplate) {
+  const Handle inner = map(map_spec(MapType::array, 4, 8, 2));
+  const Handle other = map(map_spec(MapType::array, 4, 8, 2));
+  const Handle wider = map(map_spec(MapType::array, 4, 16, 2));
+  for (const MapType type : {MapType::array_of_maps, MapType::hash_of_maps}) {
+    MapSpec spec = map_spec(type, 4, 4, 2);
+    spec.inner_map_fd = inner.fd();
+    const Handle outer = map(spec);
+    const u32 key = 1;
+    const auto put = [&](int fd, u64 flags = 0) {
+      return error_of(kernel().map_update_elem(outer.fd(), bytes_of(key), bytes_of(fd), flags));
+    };
+    u32 id = 0;
+    EXPECT_EQ(error_of(kernel().map_lookup_elem(outer.fd(), bytes_of(key), mut_bytes_of(id))), ENOENT);
+    EXPECT_EQ(put(other.fd()), 0);
+    EXPECT_EQ(error_of(kernel().map_lookup_elem(outer.fd(), bytes_of(key), mut_bytes_of(id))), 0);
+    EXPECT_EQ(id, kernel().map_info(other.fd())->id);
+    EXPECT_EQ(put(wider.fd()), EINVAL);
+    EXPECT_EQ(put(9999), EBADF);
+    MapSpec nested = map_spec(type, 4, 4, 2);
+    nested.inner_map_fd = outer.fd();
+    EXPECT_EQ(error_of(kernel().map_create(nested)), EINVAL);
+    EXPECT_EQ(error_of(kernel().map_delete_elem(outer.fd(), bytes_of(key))), 0);
+    EXPECT_EQ(error_of(kernel().map_delete_elem(outer.fd(), bytes_of(key))), ENOENT);
+  }
+}
+
+TEST_P(KernelContract, ProgArraysLeadTailCalls) {
+  const Handle array = map(map_spec(MapType::prog_array, 4, 4, 2));
+  const Handle target = load(xdp(code::program(code::mov(0, 3), code::exit())));
+  ProgramSpec other = xdp(code::program(code::mov(0, 0), code::exit()));
+  other.type = ProgType::socket_filter;
+  const Handle filter = load(other);
+  // R2 = the array, R3 = 1: bpf_tail_call(ctx, array, 1); 7 if it falls through.
+  const Handle caller = load(xdp(code::program(code::map_fd(2, array.fd()), code::mov(3, 1), code::call(12),
+                                               code::mov(0, 7), code::exit())));
+  const u32 key = 1;
+  const int target_fd = target.fd(), filter_fd = filter.fd();
+  const auto retval = [&] {
+    const auto ran = run(caller);
+    EXPECT_TRUE(ran.has_value()) << (ran ? "" : ran.error().what);
+    return ran ? ran->retval : 99;
+  };
+  EXPECT_EQ(retval(), 7u);
+  EXPECT_EQ(error_of(kernel().map_update_elem(array.fd(), bytes_of(key), bytes_of(target_fd), 0)), 0);
+  EXPECT_EQ(retval(), 3u);
+  u32 id = 0;
+  EXPECT_EQ(error_of(kernel().map_lookup_elem(array.fd(), bytes_of(key), mut_bytes_of(id))), 0);
+  EXPECT_EQ(id, kernel().prog_info(target.fd())->id);
+  EXPECT_EQ(error_of(kernel().map_update_elem(array.fd(), bytes_of(key), bytes_of(filter_fd), 0)), EINVAL);
+  EXPECT_EQ(error_of(kernel().map_update_elem(array.fd(), bytes_of(key), bytes_of(target_fd), uapi::NOEXIST)),
+            EINVAL);
+  EXPECT_EQ(error_of(kernel().map_delete_elem(array.fd(), bytes_of(key))), 0);
+  EXPECT_EQ(error_of(kernel().map_delete_elem(array.fd(), bytes_of(key))), ENOENT);
+  EXPECT_EQ(retval(), 7u);
 }
 
 TEST_P(KernelContract, WrongMapSpecsAreRefused) {

@@ -39,8 +39,8 @@ class FakeKernel : public Kernel {
   Result<BatchResult> map_lookup_batch(int, ByteView, MutBytes, MutBytes, MutBytes, u32, u64, bool) override {
     return fail(ENOTSUP);
   }
-  Result<u32> map_update_batch(int, ByteView, ByteView, u32, u64) override { return fail(ENOTSUP); }
-  Result<u32> map_delete_batch(int, ByteView, u32) override { return fail(ENOTSUP); }
+  Result<void> map_update_batch(int, ByteView, ByteView, u32, u64, u32&) override { return fail(ENOTSUP); }
+  Result<void> map_delete_batch(int, ByteView, u32, u32&) override { return fail(ENOTSUP); }
   Result<MapMemory> map_memory(int) override { return fail(ENOTSUP); }
   Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want, Log* log) override;
   Result<TestRunResult> prog_test_run(int, const TestRunSpec&) override { return fail(ENOTSUP); }
