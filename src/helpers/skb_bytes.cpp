@@ -37,6 +37,18 @@ u64 skb_load_bytes(u64 context, u64 offset64, u64 to, u64 len64, u64, RunContext
   return 0;
 }
 
+/// Flow dissectors have a packet only where the stack dissects one; test runs give them its bytes alone.
+u64 flow_dissector_load_bytes(u64 context, u64 offset64, u64 to, u64 len64, u64, RunContext*) {
+  const SkBuff* skb = pointer<progs::FlowDissector>(context)->skb;
+  const u32 offset = low(offset64), len = low(len64);
+  if (offset > offset_max || skb == nullptr || u64{offset} + len > skb->len) {
+    std::memset(pointer<std::byte>(to), 0, len);
+    return error_result(EFAULT);
+  }
+  std::memcpy(pointer<std::byte>(to), skb->data + offset, len);
+  return 0;
+}
+
 u64 skb_load_bytes_relative(u64 context, u64 offset64, u64 to, u64 len64, u64 start, RunContext*) {
   enum : u32 { from_mac = 0, from_net = 1 };
   const SkBuff& skb = skb_of(context).buf;
@@ -214,8 +226,15 @@ u64 csum_level(u64 context, u64 level, u64, u64, u64, RunContext*) {
 }
 
 constexpr HelperRow rows[] = {
-    {9, skb_store_bytes}, {10, l3_csum_replace}, {11, l4_csum_replace},         {26, skb_load_bytes},
-    {39, skb_pull_data},  {40, csum_update},     {68, skb_load_bytes_relative}, {135, csum_level},
+    {9, skb_store_bytes},
+    {10, l3_csum_replace},
+    {11, l4_csum_replace},
+    {26, skb_load_bytes},
+    {26, flow_dissector_load_bytes, ProgType::flow_dissector},
+    {39, skb_pull_data},
+    {40, csum_update},
+    {68, skb_load_bytes_relative},
+    {135, csum_level},
 };
 
 }  // namespace

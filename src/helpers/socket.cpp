@@ -81,7 +81,41 @@ u64 get_listener_sock(u64 sock, u64, u64, u64, u64, RunContext*) {
   return pointer<Sock>(sock)->state == listen ? sock : 0;
 }
 
+u64 sk_cgroup_id(u64, u64, u64, u64, u64, RunContext*) {
+  constexpr u64 root = 1;
+  return root;
+}
+u64 sk_ancestor_cgroup_id(u64, u64 level, u64, u64, u64, RunContext*) {
+  constexpr u64 root = 1;
+  return static_cast<u32>(level) == 0 ? root : 0;
+}
+
+/// bpf_sk_assign(): skep delivers packets to the host's stack, which finds their socket itself.
+u64 skb_sk_assign(u64, u64 sock, u64 flags, u64, u64, RunContext*) {
+  return error_result(sock == 0 || flags != 0 ? EINVAL : EOPNOTSUPP);
+}
+
+/// bpf_sk_lookup_assign()
+u64 lookup_sk_assign(u64 context, u64 sock64, u64 flags, u64, u64, RunContext*) {
+  constexpr u64 replace = 1, no_reuseport = 2;
+  auto& lookup = *pointer<progs::SkLookup>(context);
+  auto* sock = pointer<Sock>(sock64);
+  if ((flags & ~(replace | no_reuseport)) != 0) return error_result(EINVAL);
+  if (sock != nullptr && sock->protocol != lookup.protocol) return error_result(EPROTOTYPE);
+  constexpr u16 af_inet6 = 10;
+  if (sock != nullptr && sock->family != lookup.family && lookup.family == af_inet6)
+    return error_result(EAFNOSUPPORT);
+  if (lookup.selected_sk != sock) {
+    if (lookup.selected_sk != nullptr && (flags & replace) == 0) return error_result(EEXIST);
+    lookup.selected_sk = sock;
+  }
+  lookup.no_reuseport = (flags & no_reuseport) != 0;
+  return 0;
+}
+
 constexpr HelperRow rows[] = {
+    {124, skb_sk_assign}, {124, lookup_sk_assign, ProgType::sk_lookup},
+    {128, sk_cgroup_id},  {129, sk_ancestor_cgroup_id},
     {84, skb_lookup_tcp}, {84, xdp_lookup_tcp, ProgType::xdp},
     {85, skb_lookup_udp}, {85, xdp_lookup_udp, ProgType::xdp},
     {86, sk_release},     {95, sk_fullsock},

@@ -1,10 +1,13 @@
-// Helpers on XDP packets (net/core/filter.c). Packets are in one piece: skep has no fragments yet.
-#include <array>
+// Helpers on XDP packets (net/core/filter.c). Those of test runs may have fragments; those of interfaces are
+// in one piece.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "helpers/families.hpp"
 #include "helpers/interfaces.hpp"
+#include "maps/map.hpp"
+#include "progs/sk_buff.hpp"
 #include "progs/xdp_buff.hpp"
 
 namespace skep::helpers {
@@ -36,9 +39,52 @@ u64 xdp_adjust_head(u64 context, u64 offset, u64, u64, u64, RunContext*) {
   return 0;
 }
 
+bool has_frags(const XdpBuff& xdp) { return (xdp.flags & progs::xdp_has_frags) != 0; }
+progs::SkbSharedInfo& shared_info(const XdpBuff& xdp) {
+  return *reinterpret_cast<progs::SkbSharedInfo*>(  // NOLINT: whoever set the flag has put it there
+      xdp.data_hard_start + xdp.frame_sz - shared_info_bytes);
+}
+/// xdp_get_buff_len()
+u32 buff_len(const XdpBuff& xdp) {
+  const auto linear = static_cast<u32>(xdp.data_end - xdp.data);
+  return has_frags(xdp) ? linear + shared_info(xdp).xdp_frags_size : linear;
+}
+
+/// bpf_xdp_frags_increase_tail(): into the rest of the last fragment's page.
+u64 frags_increase_tail(XdpBuff& xdp, u32 by) {
+  auto& info = shared_info(xdp);
+  progs::SkbFrag& last = info.frags[info.nr_frags - 1u];
+  if (by > xdp.frame_sz - last.len - last.offset) return error_result(EINVAL);
+  std::memset(last.page + last.offset + last.len, 0, by);
+  last.len += by;
+  info.xdp_frags_size += by;
+  return 0;
+}
+/// bpf_xdp_frags_shrink_tail(): from the last fragment on, then from the linear part.
+u64 frags_shrink_tail(XdpBuff& xdp, u32 by) {
+  if (s64{by} > s64{buff_len(xdp)} - eth_header) return error_result(EINVAL);
+  auto& info = shared_info(xdp);
+  while (info.nr_frags > 0 && by > 0) {
+    progs::SkbFrag& last = info.frags[info.nr_frags - 1u];
+    const u32 part = std::min(by, last.len);
+    by -= part;
+    last.len -= part;
+    info.xdp_frags_size -= part;
+    if (last.len == 0) --info.nr_frags;
+  }
+  if (info.nr_frags == 0) {
+    xdp.flags &= ~progs::xdp_has_frags;
+    xdp.data_end -= by;
+  }
+  return 0;
+}
+
 u64 xdp_adjust_tail(u64 context, u64 offset, u64, u64, u64, RunContext*) {
   auto& xdp = *pointer<XdpBuff>(context);
   const s64 by = as_offset(offset);
+  if (has_frags(xdp))
+    return by < 0 ? frags_shrink_tail(xdp, static_cast<u32>(-by))
+                  : frags_increase_tail(xdp, static_cast<u32>(by));
   const s64 end = xdp.data_end - xdp.data_hard_start + by;
   if (end > s64{xdp.frame_sz} - shared_info_bytes || end < xdp.data - xdp.data_hard_start + eth_header)
     return error_result(EINVAL);
@@ -60,40 +106,63 @@ u64 xdp_adjust_meta(u64 context, u64 offset, u64, u64, u64, RunContext*) {
 }
 
 u64 xdp_get_buff_len(u64 context, u64, u64, u64, u64, RunContext*) {
+  return buff_len(*pointer<XdpBuff>(context));
+}
+
+/// bpf_xdp_copy_buf(): between the packet's pieces from `offset` on and `memory`; all of it is there.
+void copy(const XdpBuff& xdp, u32 offset, std::byte* memory, u32 length, bool store_it) {
+  const auto piece = [&](std::byte* bytes, u32 size) {
+    if (offset >= size) {
+      offset -= size;
+      return;
+    }
+    const u32 part = std::min(length, size - offset);
+    std::memmove(store_it ? bytes + offset : memory, store_it ? memory : bytes + offset, part);
+    memory += part;
+    length -= part;
+    offset = 0;
+  };
+  piece(xdp.data, static_cast<u32>(xdp.data_end - xdp.data));
+  if (!has_frags(xdp)) return;
+  const auto& info = shared_info(xdp);
+  for (u32 i = 0; i < info.nr_frags && length > 0; ++i)
+    piece(info.frags[i].page + info.frags[i].offset, info.frags[i].len);
+}
+
+u64 copy_checked(u64 context, u64 offset64, u64 memory, u64 length64, bool store_it) {
   const auto& xdp = *pointer<XdpBuff>(context);
-  return static_cast<u64>(xdp.data_end - xdp.data);
+  const u32 offset = static_cast<u32>(offset64), length = static_cast<u32>(length64);
+  if (offset > 0xffff || length > 0xffff) return error_result(EFAULT);
+  if (offset + length > buff_len(xdp)) return error_result(EINVAL);
+  copy(xdp, offset, pointer<std::byte>(memory), length, store_it);
+  return 0;
 }
-
-/// bpf_xdp_pointer(): where `offset` is, or a negative errno in `error`.
-std::byte* packet_at(const XdpBuff& xdp, u64 offset64, u64 length64, u64& error) {
-  const u32 offset = static_cast<u32>(offset64);
-  const u32 length = static_cast<u32>(length64);
-  error = error_result(offset > 0xffff || length > 0xffff ? EFAULT : EINVAL);
-  if (offset > 0xffff || length > 0xffff || u64{offset} + length > static_cast<u64>(xdp.data_end - xdp.data))
-    return nullptr;
-  return xdp.data + offset;
-}
-
 u64 xdp_load_bytes(u64 context, u64 offset, u64 to, u64 length, u64, RunContext*) {
-  u64 error = 0;
-  const std::byte* from = packet_at(*pointer<XdpBuff>(context), offset, length, error);
-  if (from == nullptr) return error;
-  std::memcpy(pointer<std::byte>(to), from, static_cast<u32>(length));
-  return 0;
+  return copy_checked(context, offset, to, length, false);
 }
-
 u64 xdp_store_bytes(u64 context, u64 offset, u64 from, u64 length, u64, RunContext*) {
-  u64 error = 0;
-  std::byte* to = packet_at(*pointer<XdpBuff>(context), offset, length, error);
-  if (to == nullptr) return error;
-  std::memcpy(to, pointer<const std::byte>(from), static_cast<u32>(length));
-  return 0;
+  return copy_checked(context, offset, from, length, true);
 }
 
 /// bpf_xdp_redirect(): the hook finds the interface; a wrong one is an error there.
 u64 redirect(u64 ifindex, u64 flags, u64, u64, u64, RunContext* run) {
   if (flags != 0) return uapi::XDP_ABORTED;
   run->redirect = {static_cast<u32>(ifindex), 0, nullptr, 0};
+  return uapi::XDP_REDIRECT;
+}
+
+/// __bpf_xdp_redirect_map(): where there is no entry, the flags' low bits are the verdict. The hook finds the
+/// entry.
+u64 redirect_map(u64 map64, u64 key64, u64 flags, u64, u64, RunContext* run) {
+  constexpr u64 action_mask = 3, broadcast = 1 << 3, exclude_ingress = 1 << 4;
+  auto* map = pointer<maps::Map>(map64);
+  const MapType type = map->facts().type;
+  const bool devices = type == MapType::devmap || type == MapType::devmap_hash;
+  const u32 key = static_cast<u32>(key64);
+  if ((flags & ~(action_mask | (devices ? broadcast | exclude_ingress : 0))) != 0) return uapi::XDP_ABORTED;
+  const std::byte* entry = map->lookup(bytes_of(key).data(), run->cpu);
+  if (entry == nullptr && (flags & broadcast) == 0) return flags & action_mask;
+  run->redirect = {.ifindex = 0, .flags = static_cast<u32>(flags), .map = map, .map_index = key};
   return uapi::XDP_REDIRECT;
 }
 
@@ -105,13 +174,14 @@ u64 xdp_check_mtu(u64 context, u64 ifindex64, u64 mtu_len, u64 diff, u64 flags, 
   Interface device;
   if (!find_interface(ifindex != 0 ? ifindex : xdp.rxq->dev->ifindex, device)) return error_result(ENODEV);
   auto& in_out = *pointer<u32>(mtu_len);
-  s64 length = in_out != 0 ? s64{in_out} + device.hard_header_len : xdp.data_end - xdp.data;
+  s64 length = in_out != 0 ? s64{in_out} + device.hard_header_len : s64{buff_len(xdp)};
   length += as_offset(diff);
   in_out = device.mtu;
   return length > s64{device.mtu} + device.hard_header_len ? frag_needed : success;
 }
 
 constexpr HelperRow rows[] = {
+    {51, redirect_map},
     {163, xdp_check_mtu, ProgType::xdp},
     {23, redirect, ProgType::xdp},
     {44, xdp_adjust_head},

@@ -98,6 +98,14 @@ inline constexpr u8 skb_l4_hash = 2;           ///< hash_bits
 inline constexpr u8 skb_sw_hash = 4;           ///< hash_bits
 inline constexpr u8 skb_encapsulation = 16;    ///< hash_bits
 
+/// skb_frag_t: a piece of a packet that is not in its buffer.
+struct SkbFrag {
+  std::byte* page = nullptr;
+  u32 len = 0;
+  u32 offset = 0;
+};
+
+/// At the end of a packet's buffer, sk_buff's and xdp_buff's alike.
 struct SkbSharedInfo {
   u8 flags = 0;
   u8 meta_len = 0;
@@ -108,10 +116,16 @@ struct SkbSharedInfo {
   u64 frag_list = 0;
   u64 hwtstamp = 0;
   u32 gso_type = 0;
-  u8 rest[292] = {};
+  u32 tskey = 0;
+  u32 dataref = 0;
+  u32 pad36 = 0;
+  u32 xdp_frags_size = 0;
+  u32 xdp_frags_truesize = 0;
+  std::array<SkbFrag, 17> frags{};
 };
 static_assert(offsetof(SkbSharedInfo, gso_size) == 4 && offsetof(SkbSharedInfo, hwtstamp) == 16);
-static_assert(offsetof(SkbSharedInfo, gso_type) == 24 && sizeof(SkbSharedInfo) == 320);
+static_assert(offsetof(SkbSharedInfo, gso_type) == 24 && offsetof(SkbSharedInfo, frags) == 48 &&
+              sizeof(SkbSharedInfo) == 320);
 
 /// struct bpf_flow_keys, the same to programs and to the kernel.
 struct FlowKeys {

@@ -26,8 +26,9 @@ struct XdpBuff {
   XdpRxqInfo* rxq = nullptr;
   XdpTxqInfo* txq = nullptr;
   u32 frame_sz = 0;  ///< bytes from data_hard_start to the end of the buffer
-  u32 flags = 0;
+  u32 flags = 0;     ///< xdp_has_frags
 };
+inline constexpr u32 xdp_has_frags = 1;  ///< more of the packet is in the SkbSharedInfo at the buffer's end
 static_assert(offsetof(XdpBuff, data_end) == 8 && offsetof(XdpBuff, data_meta) == 16);
 static_assert(offsetof(XdpBuff, data_hard_start) == 24 && offsetof(XdpBuff, rxq) == 32);
 

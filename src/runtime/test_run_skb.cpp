@@ -177,7 +177,8 @@ class SkbRun {
   bool l2_;
   bool has_data_pointers_;
   std::optional<UserSkb> user_;
-  alignas(64) std::array<std::byte, test_page> buffer_{};
+  /// Aligned as the kernel's allocator gives it: programs that look at a pointer's low byte see the same.
+  alignas(512) std::array<std::byte, test_page> buffer_{};
   progs::NetDevice device_{};
   progs::Sock sock_{};
   Skb skb_{};

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/limits.hpp"
+#include "progs/sk_buff.hpp"
 #include "progs/xdp_buff.hpp"
 #include "runtime/test_run_parts.hpp"
 
@@ -43,8 +44,7 @@ Result<void> check_device(const XdpMd& md) {
   return {};
 }
 
-/// The buffer of one XDP test run. The program sees the linear part; what does not fit waits in `rest` (the
-/// kernel's fragments) and comes out behind it.
+/// The buffer of one XDP test run: a page for the linear part, and pages for fragments of what does not fit.
 class XdpRun {
  public:
   static Result<XdpRun> prepare(const TestRunSpec& spec) {
@@ -71,7 +71,12 @@ class XdpRun {
       if (auto ok = check_device(run.md_); !ok) return std::unexpected(std::move(ok).error());
     run.headroom_ = headroom;
     run.linear_.assign(spec.data_in.begin(), spec.data_in.begin() + linear);
-    run.rest_.assign(spec.data_in.begin() + linear, spec.data_in.end());
+    for (std::size_t at = linear; at < in; at += page) {
+      const std::size_t part = std::min<std::size_t>(page, in - at);
+      std::vector<std::byte>& bytes = run.pages_.emplace_back(page);
+      std::memcpy(bytes.data(), spec.data_in.data() + at, part);
+      run.page_lens_.push_back(static_cast<u32>(part));
+    }
     run.buffer_.resize(page);
     return run;
   }
@@ -88,6 +93,13 @@ class XdpRun {
     xdp_.data_end = xdp_.data_meta + linear_.size();
     xdp_.rxq = &rxq_;
     xdp_.frame_sz = page;
+    auto& info = *new (buffer_.data() + page - tailroom) progs::SkbSharedInfo{};
+    for (std::size_t i = 0; i < pages_.size(); ++i) {
+      info.frags[i] = {pages_[i].data(), page_lens_[i], 0};
+      info.xdp_frags_size += page_lens_[i];
+      info.nr_frags = static_cast<u8>(i + 1);
+      xdp_.flags = progs::xdp_has_frags;
+    }
     run.ctx = &xdp_;
     result.duration = TRY(repeated(spec, std::max(spec.repeat, 1u), [&] {
       run.tail_calls = 0;
@@ -98,30 +110,25 @@ class XdpRun {
 
   Result<void> finish(const TestRunSpec& spec, TestRunResult& result) {
     const auto linear = static_cast<u32>(xdp_.data_end - xdp_.data_meta);
-    result.data_size_out = linear + static_cast<u32>(rest_.size());
-    if (spec.data_out_size != 0 && result.data_size_out > spec.data_out_size)
-      return fail(ENOSPC, fmt::format("data_out takes {} bytes, there are {}", spec.data_out_size,
-                                      result.data_size_out));
-    if (spec.data_out_size != 0) {
-      result.data_out.assign(xdp_.data_meta, xdp_.data_end);
-      result.data_out.insert(result.data_out.end(), rest_.begin(), rest_.end());
+    std::vector<std::byte> bytes(xdp_.data_meta, xdp_.data_end);
+    const auto& info = *reinterpret_cast<const progs::SkbSharedInfo*>(  // NOLINT: run() put it there
+        buffer_.data() + page - tailroom);
+    for (u32 i = 0; i < info.nr_frags; ++i) {
+      const std::byte* fragment = info.frags[i].page + info.frags[i].offset;
+      bytes.insert(bytes.end(), fragment, fragment + info.frags[i].len);
     }
+    TRY(finish_data(spec, bytes, result));
     if (!has_ctx_) return {};
     md_.data = static_cast<u32>(xdp_.data - xdp_.data_meta);
     md_.data_end = linear;
-    if (spec.ctx_out_size == 0) return {};
-    if (spec.ctx_out_size < sizeof md_)
-      return fail(ENOSPC, fmt::format("ctx_out takes {} bytes", spec.ctx_out_size));
-    const ByteView bytes = bytes_of(md_);
-    result.ctx_out.assign(bytes.begin(), bytes.end());
-    result.ctx_size_out = sizeof md_;
-    return {};
+    return finish_context(spec, md_, result);
   }
 
  private:
   std::vector<std::byte> buffer_;
   std::vector<std::byte> linear_;
-  std::vector<std::byte> rest_;
+  std::vector<std::vector<std::byte>> pages_;
+  std::vector<u32> page_lens_;
   XdpMd md_;
   bool has_ctx_ = false;
   u32 headroom_ = 0;

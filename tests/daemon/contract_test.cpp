@@ -6,7 +6,7 @@
 #include "daemon/daemon_thread.hpp"
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
-#include "kernel_contract/contract_packets.hpp"
+#include "kernel_contract/contract_helpers.hpp"
 #include "kernel_contract/contract_programs.hpp"
 
 namespace skep::contract {

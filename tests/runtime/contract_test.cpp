@@ -4,7 +4,7 @@
 
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
-#include "kernel_contract/contract_packets.hpp"
+#include "kernel_contract/contract_helpers.hpp"
 #include "kernel_contract/contract_programs.hpp"
 #include "runtime/user_kernel.hpp"
 

@@ -1,0 +1,523 @@
+// Replays recorded test runs on skep and prints the share of equal rows of each program type.
+//   corpus_replay [--maps MAPS.tsv[.gz]] [--type TYPE] [--object NAME] [--program NAME] [--verbose]
+//   PACKETS.tsv RUNS.tsv[.gz] DIR...
+// DIR... hold the objects. Modes: "fresh", the program is loaded anew for each packet; "seq", once for all
+// packets; "seed1", once, with elements in its maps as seed_maps() makes them. Each object is replayed in a
+// process of its own, in a network namespace of its own where that is allowed, so that a crash costs one
+// object.
+#include <fmt/format.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <set>
+
+#include "corpus/recording.hpp"
+#include "loader/loader.hpp"
+#include "runtime/user_kernel.hpp"
+
+namespace skep::corpus {
+namespace {
+
+struct Options {
+  loader::Environment environment;  ///< this machine's
+  std::string packets, runs, maps;
+  std::vector<std::string> directories;
+  std::string type, object, program;
+  bool verbose = false;
+};
+
+class Warnings final : public loader::Diagnostics {
+ public:
+  void message(loader::Level level, const std::string& text) override {
+    if (level == loader::Level::warning && first.empty()) first = text.substr(0, text.find('\n'));
+  }
+  std::string first;
+};
+
+/// The object's maps as the recording made them: sizes that its own programs would set before they load it.
+void complete_maps(loader::ObjectSpec& spec) {
+  for (loader::MapDef& map : spec.maps) {
+    const bool sized_later = map.spec.max_entries == 0;
+    switch (map.spec.type) {
+      case MapType::ringbuf:
+      case MapType::user_ringbuf:
+        if (sized_later) map.spec.max_entries = 4096;
+        map.spec.key_size = map.spec.value_size = 0;
+        break;
+      case MapType::perf_event_array:
+        map.spec.key_size = map.spec.value_size = 4;
+        break;
+      case MapType::cpumap:
+        map.spec.max_entries = std::min(map.spec.max_entries, 2u);
+        break;
+      case MapType::stack_trace:
+        if (map.spec.value_size == 0) map.spec.value_size = 127 * 8;
+        break;
+      default:
+        break;
+    }
+    if (map.spec.max_entries == 0 && map.spec.type != MapType::sk_storage &&
+        map.spec.type != MapType::perf_event_array && map.spec.type != MapType::task_storage &&
+        map.spec.type != MapType::inode_storage && map.spec.type != MapType::cgrp_storage &&
+        map.spec.type != MapType::cgroup_storage && map.spec.type != MapType::percpu_cgroup_storage)
+      map.spec.max_entries = 128;
+    if (map.inner && map.inner->spec.max_entries == 0)
+      map.inner->spec.max_entries = map.inner->spec.type == MapType::ringbuf ? 4096 : 16;
+  }
+}
+
+bool is_percpu(MapType type) {
+  return type == MapType::percpu_array || type == MapType::percpu_hash || type == MapType::lru_percpu_hash;
+}
+bool is_array(MapType type) { return type == MapType::array || type == MapType::percpu_array; }
+
+using Bytes = std::vector<std::byte>;
+Bytes bytes(std::initializer_list<int> values) {
+  Bytes out;
+  for (const int value : values) out.push_back(static_cast<std::byte>(value));
+  return out;
+}
+
+/// Keys that packets of the recording would look up, by the size of the key.
+std::vector<Bytes> seed_keys(const MapInfo& info) {
+  const Bytes source4 = bytes({10, 1, 1, 1}), destination4 = bytes({10, 1, 1, 2});
+  std::vector<Bytes> keys;
+  const auto number = [&](auto value) {
+    const ByteView view = bytes_of(value);
+    keys.emplace_back(view.begin(), view.end());
+  };
+  const auto padded = [](Bytes key, std::size_t size) {
+    key.resize(size);
+    return key;
+  };
+  if (info.type == MapType::lpm_trie) {
+    if (info.key_size == 8) keys.push_back(bytes({24, 0, 0, 0, 10, 1, 1, 0}));
+    if (info.key_size == 20) keys.push_back(padded(bytes({64, 0, 0, 0, 0xfd}), 20));
+    return keys;
+  }
+  switch (info.key_size) {
+    case 1:
+      for (const int i : {0, 1, 2, 3, 6, 17}) keys.push_back(bytes({i}));
+      break;
+    case 2:
+      for (const u16 port : {0, 1, 80, 443, 53, 9999}) {
+        number(port);
+        const u16 swapped = __builtin_bswap16(port);
+        if (swapped != port) number(swapped);
+      }
+      break;
+    case 4:
+      keys.push_back(source4);
+      keys.push_back(destination4);
+      for (const u32 i : {0u, 1u, 2u, 3u, 6u, 17u, 80u, 443u, 53u}) number(i);
+      break;
+    case 6:
+      keys.push_back(bytes({2, 0xaa, 0xbb, 0xcc, 0, 1}));
+      keys.push_back(bytes({2, 0xaa, 0xbb, 0xcc, 0, 2}));
+      break;
+    case 8:
+      keys.push_back(Bytes(8));
+      keys.push_back(bytes({10, 1, 1, 1, 10, 1, 1, 2}));
+      break;
+    case 16:
+      for (const int last : {1, 2}) {
+        Bytes key = padded(bytes({0xfd}), 16);
+        key[15] = static_cast<std::byte>(last);
+        keys.push_back(key);
+      }
+      keys.push_back(padded(source4, 16));
+      keys.push_back(padded(destination4, 16));
+      break;
+    default:
+      break;
+  }
+  return keys;
+}
+
+/// An object that needs all that a machine has to say: its types and its configuration.
+loader::ObjectSpec whole_machine() {
+  loader::ObjectSpec spec;
+  spec.programs.emplace_back().attach_needs_btf = true;
+  loader::Extern& config = spec.externs.emplace_back();
+  config.kind = loader::ExternKind::kconfig;
+  config.name = "CONFIG_HZ";
+  return spec;
+}
+
+class Replay {
+ public:
+  Replay(const Options& options, const Packets& packets, const Recording& recording, const std::string& path)
+      : options_(options), packets_(packets), recording_(recording), path_(path) {}
+
+  void run() {
+    for (const auto& [mode, rows] : recording_.modes) {
+      if (mode == "fresh") {
+        for (const Row& row : rows) {
+          if (!row.stable) continue;
+          if (!load()) return refuse_all();
+          compare(mode, row);
+        }
+      } else {
+        if (!load()) return refuse_all();
+        if (mode == "seed1") seed();
+        for (const Row& row : rows) compare(mode, row);
+        const auto maps = recording_.maps.find(mode);
+        if (maps != recording_.maps.end()) compare_maps(mode, maps->second);
+      }
+    }
+  }
+
+ private:
+  /// As the recording did: functions of the kernel that it does not have are no reason to refuse what does
+  /// not call them.
+  bool load() {
+    if (load(false)) return true;
+    return why_.find("not found in kernel BTF") != std::string::npos && load(true);
+  }
+  bool load(bool weak_externs) {
+    loaded_.reset();
+    kernel_.reset();
+    Warnings warnings;
+    auto spec = loader::open_object(path_, &warnings);
+    if (!spec) return why(warnings.first, spec.error().what);
+    complete_maps(*spec);
+    if (weak_externs)
+      for (loader::Extern& external : spec->externs) external.weak = true;
+    std::optional<u32> index;
+    for (u32 i = 0; i < spec->programs.size(); ++i)
+      if (spec->programs[i].name == recording_.program) index = i;
+    if (!index) return why("", "no such program");
+    loader::ProgramDef& program = spec->programs[*index];
+    if (program.type ==
+        ProgType::unspec) {  // a section name that says nothing: what the recording took it for
+      for (u32 t = 1; t < prog_type_count; ++t)
+        if (prog_type_name(static_cast<ProgType>(t)) == recording_.type)
+          program.type = static_cast<ProgType>(t);
+      if (program.type == ProgType::xdp) program.expected_attach_type = AttachType::xdp;
+    }
+    runtime::Config config;
+    config.kernel_btf = options_.environment.kernel_btf;
+    config.cpus = 2;
+    auto kernel = runtime::UserKernel::create(config);
+    if (!kernel) return why("", kernel.error().what);
+    kernel_ = std::move(*kernel);
+    std::string message;
+    loader::LoadOptions options;
+    options.only_program = index;
+    options.ignore_pins = true;
+    options.environment = options_.environment;
+    options.diagnostics = &warnings;
+    options.on_attempt = [&](const loader::Attempt& attempt) {
+      if (attempt.code != 0) message = attempt.message;
+    };
+    auto loaded = loader::load(*spec, *kernel_, options);
+    if (!loaded) return why(message.empty() ? warnings.first : message, loaded.error().what);
+    loaded_ = std::move(*loaded);
+    if (loaded_->programs.empty()) return why("", "nothing was loaded");
+    return true;
+  }
+  bool why(const std::string& first, const std::string& second) {
+    why_ = first.empty() ? second : first;
+    return false;
+  }
+
+  void verdict(const std::string& mode, std::string_view kind, const std::string& detail) {
+    std::cout << recording_.type << '\t' << mode << '\t' << kind << '\t' << recording_.object << '\t'
+              << recording_.program << '\t' << detail << '\n';
+  }
+  void refuse_all() {
+    for (const auto& [mode, rows] : recording_.modes)
+      for (const Row& row : rows)
+        if (row.stable) verdict(mode, "load", why_);
+  }
+
+  void compare(const std::string& mode, const Row& row) {
+    const auto packet = packets_.find(row.packet);
+    if (packet == packets_.end()) return;
+    TestRunSpec spec;
+    spec.data_in = packet->second;
+    spec.data_out_size = static_cast<u32>(packet->second.size()) + 2048;
+    spec.repeat = 1;
+    if (recording_.type != "xdp" && recording_.type != "flow_dissector") spec.ctx_out_size = 192;
+    const auto result = kernel_->prog_test_run(loaded_->programs.back().handle.fd(), spec);
+    if (!row.stable) return;
+    const int code = result ? 0 : result.error().code;
+    if (code != row.code) {
+      verdict(mode, "errno",
+              fmt::format("{}: {} not {} {}", row.packet, code, row.code, result ? "" : result.error().what));
+      return;
+    }
+    if (code != 0) return verdict(mode, "equal", "");
+    const auto retval = static_cast<int>(result->retval);
+    if (retval != row.retval)
+      return verdict(mode, "retval", fmt::format("{}: {} not {}", row.packet, retval, row.retval));
+    const Bytes& out = result->data_out;
+    const std::string text = out == packet->second ? "="
+                             : out.size() <= 512   ? hex(out.data(), out.size())
+                                                   : "fnv:" + fnv64(out.data(), out.size());
+    if (result->data_size_out != row.out_len || text != row.out)
+      return verdict(mode, "out", fmt::format("{}: {} not {}", row.packet, text, row.out));
+    const std::string context = context_text(result->ctx_out);
+    if (context != row.context)
+      return verdict(mode, "ctx", fmt::format("{}: {} not {}", row.packet, context, row.context));
+    verdict(mode, "equal", "");
+  }
+
+  static std::string context_text(const Bytes& context) {
+    std::string text;
+    if (context.size() < 192) return text;
+    const auto word = [&](std::size_t at) { return skep::load<u32>(context.data() + at); };
+    if (word(8) != 0) text += fmt::format("mark={:x},", word(8));
+    if (word(32) != 0) text += fmt::format("prio={:x},", word(32));
+    if (word(152) != 0 || word(156) != 0) text += "tstamp,";
+    if (word(48) != 0 || word(52) != 0 || word(56) != 0 || word(60) != 0 || word(64) != 0)
+      text += fmt::format("cb={:x}:{:x}:{:x}:{:x}:{:x},", word(48), word(52), word(56), word(60), word(64));
+    return text;
+  }
+
+  /// As the recording seeded them: value i has 1 + i % 3 in every fourth byte.
+  void seed() {
+    for (const loader::LoadedMap& map : loaded_->maps) {
+      if (!map.handle || map.name.find('.') != std::string::npos) continue;
+      const auto info = kernel_->map_info(map.handle.fd());
+      if (!info) continue;
+      const std::size_t slot = (info->value_size + 7) / 8 * 8;
+      const auto value = [&](u32 i) {
+        const u32 cpus = is_percpu(info->type) ? 2 : 1;
+        const std::size_t stride = is_percpu(info->type) ? slot : info->value_size;
+        Bytes bytes(stride * cpus);
+        for (u32 cpu = 0; cpu < cpus; ++cpu)
+          for (std::size_t at = 0; at < info->value_size; at += 4)
+            bytes[cpu * stride + at] = static_cast<std::byte>(1 + i % 3);
+        return bytes;
+      };
+      if (is_array(info->type)) {
+        for (u32 i = 0; i < std::min(info->max_entries, 64u); ++i)
+          (void)kernel_->map_update_elem(map.handle.fd(), bytes_of(i), value(i), 0);
+      } else if (info->type == MapType::hash || info->type == MapType::lru_hash || is_percpu(info->type) ||
+                 info->type == MapType::lpm_trie) {
+        u32 i = 0;
+        for (const Bytes& key : seed_keys(*info))
+          (void)kernel_->map_update_elem(map.handle.fd(), key, value(i++), 0);
+      }
+    }
+  }
+
+  /// The map's elements as the recording wrote them down: sorted, values of processors sorted, zeroes of
+  /// arrays left out.
+  std::string dump(const loader::LoadedMap& map, const MapInfo& info) {
+    const std::size_t slot = (info.value_size + 7) / 8 * 8;
+    Bytes key, next(info.key_size), value(is_percpu(info.type) ? slot * 2 : info.value_size);
+    std::vector<std::string> rows;
+    while (kernel_->map_get_next_key(map.handle.fd(), key, next)) {
+      key = next;
+      if (!kernel_->map_lookup_elem(map.handle.fd(), key, value)) continue;
+      const bool zero = std::ranges::all_of(value, [](std::byte b) { return b == std::byte{0}; });
+      if (zero && is_array(info.type)) continue;
+      std::string text;
+      if (is_percpu(info.type)) {
+        std::vector<std::string> parts;
+        for (u32 cpu = 0; cpu < 2; ++cpu) parts.push_back(hex(value.data() + cpu * slot, info.value_size));
+        std::ranges::sort(parts);
+        text = parts[0] + "/" + parts[1];
+      } else {
+        text = hex(value.data(), value.size());
+      }
+      rows.push_back(hex(key.data(), key.size()) + "=" + text);
+    }
+    std::ranges::sort(rows);
+    std::string all;
+    for (const std::string& row : rows) all += row + ";";
+    return all;
+  }
+
+  void compare_maps(const std::string& mode, const std::vector<MapRow>& rows) {
+    for (const MapRow& row : rows) {
+      if (!row.stable) continue;
+      const auto map =
+          std::ranges::find_if(loaded_->maps, [&](const loader::LoadedMap& m) { return m.name == row.map; });
+      const auto info = map != loaded_->maps.end() && map->handle
+                            ? kernel_->map_info(map->handle.fd())
+                            : Result<MapInfo>(fail(ENOENT, "no such map"));
+      const std::string ours = info ? dump(*map, *info) : "none";
+      const bool equal = info && fnv64(ours.data(), ours.size()) == row.fnv;
+      verdict(
+          mode, equal ? "map-equal" : "map",
+          equal ? "" : fmt::format("{}: {} not {}", row.map, ours.substr(0, 300), row.dump.substr(0, 300)));
+    }
+  }
+
+  const Options& options_;
+  const Packets& packets_;
+  const Recording& recording_;
+  std::string path_;
+  std::string why_;
+  std::unique_ptr<Kernel> kernel_;
+  std::optional<loader::LoadedObject> loaded_;
+};
+
+void own_network() {
+  if (::unshare(CLONE_NEWNET) != 0) return;
+  const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  ::ioctl(fd, SIOCGIFFLAGS, &request);
+  request.ifr_flags |= IFF_UP;
+  ::ioctl(fd, SIOCSIFFLAGS, &request);
+  ::close(fd);
+}
+
+std::string find_object(const Options& options, const std::string& name) {
+  for (const std::string& directory : options.directories)
+    if (const std::string path = directory + "/" + name; std::filesystem::exists(path)) return path;
+  return {};
+}
+
+/// What a replaying process wrote: lines of type, mode, kind, object, program, detail.
+struct Tally {
+  std::map<std::string, std::map<std::string, u64>> by_type;
+  std::map<std::string, u64> reasons;
+  void add(const std::string& line, const Options& options) {
+    std::vector<std::string> f;
+    std::size_t begin = 0;
+    while (f.size() < 5) {
+      const auto end = line.find('\t', begin);
+      if (end == std::string::npos) return;
+      f.push_back(line.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    f.push_back(line.substr(begin));
+    ++by_type[f[0]][f[2]];
+    if (f[2] == "load") ++reasons[f[5]];
+    if (options.verbose && f[2] != "equal" && f[2] != "map-equal") std::cout << line << '\n';
+  }
+};
+
+void replay_object(const Options& options, const Packets& packets,
+                   const std::vector<const Recording*>& programs, Tally& tally) {
+  const std::string path = find_object(options, programs.front()->object);
+  if (path.empty()) return;
+  std::array<int, 2> pipe{};
+  if (::pipe(pipe.data()) != 0) return;
+  std::cout.flush();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(pipe[1], 1);
+    ::close(pipe[0]);
+    own_network();
+    for (const Recording* program : programs) {
+      Replay(options, packets, *program, path).run();
+      std::cout.flush();
+    }
+    ::_exit(0);
+  }
+  ::close(pipe[1]);
+  std::FILE* in = ::fdopen(pipe[0], "r");
+  char* line = nullptr;
+  std::size_t size = 0;
+  while (::getline(&line, &size, in) > 0) {
+    std::string text = line;
+    if (!text.empty() && text.back() == '\n') text.pop_back();
+    tally.add(text, options);
+  }
+  std::free(line);
+  std::fclose(in);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (status != 0)
+    std::cout << programs.front()->object << ": the replaying process ended with status " << status << '\n';
+}
+
+void print(const Tally& tally) {
+  fmt::print("{:<16} {:>8} {:>8} {:>7}  {:>7} {:>6} {:>6} {:>6} {:>6}  {:>6} {:>6}\n", "type", "rows",
+             "equal", "%", "load", "errno", "retval", "out", "ctx", "maps", "equal");
+  std::map<std::string, u64> sum;
+  const auto line = [](const std::string& name, const std::map<std::string, u64>& kinds) {
+    const auto get = [&](const char* kind) {
+      const auto found = kinds.find(kind);
+      return found == kinds.end() ? u64{0} : found->second;
+    };
+    const u64 rows = get("equal") + get("load") + get("errno") + get("retval") + get("out") + get("ctx");
+    fmt::print(
+        "{:<16} {:>8} {:>8} {:>7.2f}  {:>7} {:>6} {:>6} {:>6} {:>6}  {:>6} {:>6}\n", name, rows, get("equal"),
+        rows == 0 ? 0.0 : 100.0 * static_cast<double>(get("equal")) / static_cast<double>(rows), get("load"),
+        get("errno"), get("retval"), get("out"), get("ctx"), get("map") + get("map-equal"), get("map-equal"));
+  };
+  for (const auto& [type, kinds] : tally.by_type) {
+    line(type, kinds);
+    for (const auto& [kind, count] : kinds) sum[kind] += count;
+  }
+  line("all", sum);
+  std::vector<std::pair<u64, std::string>> reasons;
+  for (const auto& [reason, count] : tally.reasons) reasons.emplace_back(count, reason);
+  std::ranges::sort(reasons, std::greater());
+  if (!reasons.empty()) fmt::print("\nrows that are missing because a program was refused:\n");
+  for (std::size_t i = 0; i < std::min<std::size_t>(reasons.size(), 60); ++i)
+    fmt::print("{:>7}  {}\n", reasons[i].first, reasons[i].second);
+}
+
+int run(Options& options) {
+  const Packets packets = read_packets(options.packets);
+  const loader::ObjectSpec everything = whole_machine();
+  const loader::MachineEnvironment machine = loader::machine_environment(everything);
+  options.environment = machine.environment;
+  const std::vector<Recording> recordings = read_recordings(options.runs, options.maps);
+  std::map<std::string, std::vector<const Recording*>> by_object;
+  for (const Recording& recording : recordings) {
+    if (!options.type.empty() && recording.type != options.type) continue;
+    if (!options.object.empty() && recording.object != options.object) continue;
+    if (!options.program.empty() && recording.program != options.program) continue;
+    by_object[recording.object].push_back(&recording);
+  }
+  Tally tally;
+  for (const auto& [object, programs] : by_object) replay_object(options, packets, programs, tally);
+  print(tally);
+  return tally.by_type.empty() ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace skep::corpus
+
+int main(int argc, char** argv) {
+  skep::corpus::Options options;
+  std::vector<std::string> words;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const auto value = [&] { return i + 1 < argc ? std::string(argv[++i]) : std::string(); };
+    if (word == "--maps")
+      options.maps = value();
+    else if (word == "--type")
+      options.type = value();
+    else if (word == "--object")
+      options.object = value();
+    else if (word == "--program")
+      options.program = value();
+    else if (word == "--verbose")
+      options.verbose = true;
+    else
+      words.push_back(word);
+  }
+  if (words.size() < 3) {
+    std::cerr << "corpus_replay [--maps MAPS] [--type T] [--object O] [--program P] [--verbose] PACKETS RUNS "
+                 "DIR...\n";
+    return 2;
+  }
+  options.packets = words[0];
+  options.runs = words[1];
+  options.directories.assign(words.begin() + 2, words.end());
+  try {
+    return skep::corpus::run(options);
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  }
+}
