@@ -8,6 +8,7 @@
 
 #include "jit/combine.hpp"
 #include "jit/registers.hpp"
+#include "vm/link.hpp"
 
 namespace skep::jit {
 
@@ -170,7 +171,7 @@ class LoadFinder {
 
   Walk& walk_;
   u8 base_;
-  std::array<Lanes, 11> lanes_{};
+  std::array<Lanes, vm::rewritten_registers> lanes_{};
   u16 written_ = 0;
   u32 last_ = 0;
   Node best_;
@@ -180,7 +181,7 @@ class LoadFinder {
 class StoreFinder {
  public:
   explicit StoreFinder(Walk& walk) : walk_(walk) {
-    for (u8 r = 0; r < 11; ++r)
+    for (u8 r = 0; r < vm::rewritten_registers; ++r)
       for (u8 b = 0; b < 8; ++b) lanes_[r][b] = {Lane::of_register, r, b};
   }
   bool run() {
@@ -260,7 +261,7 @@ class StoreFinder {
   }
 
   Walk& walk_;
-  std::array<Lanes, 11> lanes_{};
+  std::array<Lanes, vm::rewritten_registers> lanes_{};
   std::array<Stored, 8> stored_{};
   u32 count_ = 0;
   u8 base_ = 0;

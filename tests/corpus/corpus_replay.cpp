@@ -205,7 +205,6 @@ class Replay {
       if (program.type == ProgType::xdp) program.expected_attach_type = AttachType::xdp;
     }
     runtime::Config config;
-    config.kernel_btf = options_.environment.kernel_btf;
     config.cpus = 2;
     auto kernel = runtime::UserKernel::create(config);
     if (!kernel) return why("", kernel.error().what);
