@@ -97,6 +97,10 @@ TEST_F(Concurrent, TriesAreReadWhileTheyChange) {
 }
 
 TEST_F(Concurrent, RingsLoseNoRecord) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP()
+      << "the reader's mapping is another address of the same memory, which ThreadSanitizer cannot see";
+#endif
   const auto map = make(spec(MapType::ringbuf, 0, 0, 65536));
   auto& ring = static_cast<RingbufMap&>(*map);
   auto memory = map->memory();
