@@ -76,7 +76,7 @@ void put_redirect(Request& request, u32 target, u32 mark) {
   request.put_struct(TCA_U32_SEL, selector);
   tc_u32_mark wanted{};
   wanted.val = mark;
-  wanted.mask = ~3U;
+  wanted.mask = mark == InjectTap::any_mark ? 0 : ~3U;
   request.put_struct(TCA_U32_MARK, wanted);
   const Request::Nest actions(request, TCA_U32_ACT);
   const Request::Nest first(request, 1);
@@ -129,6 +129,12 @@ Result<UniqueFd> open_tun(std::string& name, int flags) {
   return fd;
 }
 
+Result<void> bring_up_silently(u32 ifindex) {
+  Netlink route = TRY(Netlink::open(NETLINK_ROUTE));
+  TRY(silence_ipv6(route, ifindex));
+  return bring_up(route, ifindex);
+}
+
 Result<InjectTap> InjectTap::open(u32 target_ifindex, u32 mark) {
   std::string name = "skep-in%d";
   UniqueFd fd = TRY(open_tun(name, IFF_TAP | IFF_NO_PI));
@@ -138,9 +144,8 @@ Result<InjectTap> InjectTap::open(u32 target_ifindex, u32 mark) {
   const u32 ifindex = ::if_nametoindex(name.c_str());
   if (ifindex == 0) return fail_errno(name);
 
+  TRY(with_context(bring_up_silently(ifindex), name));
   Netlink route = TRY(Netlink::open(NETLINK_ROUTE));
-  TRY(with_context(silence_ipv6(route, ifindex), name));
-  TRY(with_context(bring_up(route, ifindex), name));
   TRY(with_context(needing(add_clsact(route, ifindex), "the clsact qdisc (module sch_ingress)"), name));
   TRY(with_context(needing(add_redirect(route, ifindex, target_ifindex, mark),
                            "the u32 filter or the mirred action (modules cls_u32, act_mirred)"),

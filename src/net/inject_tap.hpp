@@ -11,6 +11,8 @@ namespace skep::net {
 
 class InjectTap {
  public:
+  /// Every packet is redirected, whatever its mark.
+  static constexpr u32 any_mark = 0;
   /// `mark`: only packets with this mark, its two lowest bits aside, are redirected (where the kernel has
   /// CONFIG_CLS_U32_MARK; else all).
   static Result<InjectTap> open(u32 target_ifindex, u32 mark);
@@ -26,6 +28,9 @@ class InjectTap {
   UniqueFd fd_;
   u32 ifindex_;
 };
+
+/// Brings a TAP up that takes the longest frames and that the kernel sends nothing of its own on.
+Result<void> bring_up_silently(u32 ifindex);
 
 /// Opens /dev/net/tun and makes an interface; `name` (may have %d) becomes its name. `flags` are IFF_*.
 /// ENOENT or ENODEV become EOPNOTSUPP naming the module.

@@ -3,6 +3,11 @@
 //     chain ingress { type filter hook ingress device "eth0" priority -500; policy drop;
 //       meta mark M|0 meta mark set 0 accept
 //       meta mark M|1 meta pkttype set broadcast meta mark set 0 accept    ... multicast, otherhost } }
+// and for what it sends, into the TAP skep-eg0:
+//   table netdev skep-out2 { flags owner
+//     chain egress { type filter hook egress device "eth0" priority -500; policy accept;
+//       meta mark M meta mark set 0 accept
+//       fwd to "skep-eg0" } }
 #include "net/nft_guard.hpp"
 
 #include <fmt/format.h>
@@ -18,6 +23,8 @@ namespace skep::net {
 namespace {
 
 constexpr const char* kChain = "ingress";
+constexpr const char* kEgressChain = "egress";
+constexpr u32 kEgressHook = 1;        ///< NF_NETDEV_EGRESS
 constexpr s32 kPriority = -500;       // before whatever else hooks netdev ingress
 constexpr int kHighDescriptor = 896;  ///< below the usual limit of 1024
 /// NFT_TABLE_F_OWNER; Debian 12's headers have it, older ones may not.
@@ -83,10 +90,34 @@ void accept(Request& request) {
   });
 }
 
-void rule(Request& request, const std::string& table, u32 mark, PacketType type) {
+/// Into another interface, which then has the packet.
+void forward(Request& request, u32 ifindex) {
+  load_immediate(request, ifindex);
+  expression(request, "fwd", [&] { request.put_be32(NFTA_FWD_SREG_DEV, NFT_REG32_00); });
+}
+
+void begin_rule(Request& request, const std::string& table, const char* chain) {
   begin(request, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
   request.put_string(NFTA_RULE_TABLE, table.c_str());
-  request.put_string(NFTA_RULE_CHAIN, kChain);
+  request.put_string(NFTA_RULE_CHAIN, chain);
+}
+
+void egress_rules(Request& request, const std::string& table, u32 mark, u32 into) {
+  {
+    begin_rule(request, table, kEgressChain);
+    const Request::Nest list(request, NFTA_RULE_EXPRESSIONS);
+    match_mark(request, mark);
+    load_immediate(request, 0);
+    meta_set(request, NFT_META_MARK);
+    accept(request);
+  }
+  begin_rule(request, table, kEgressChain);
+  const Request::Nest list(request, NFTA_RULE_EXPRESSIONS);
+  forward(request, into);
+}
+
+void rule(Request& request, const std::string& table, u32 mark, PacketType type) {
+  begin_rule(request, table, kChain);
   const Request::Nest list(request, NFTA_RULE_EXPRESSIONS);
   match_mark(request, mark | static_cast<u32>(type));
   if (type != PacketType::host) {
@@ -125,7 +156,14 @@ Result<NftGuard> NftGuard::open(u32 ifindex, std::string ifname) {
   // A killed process has its descriptors released from the highest to the lowest, and releasing a packet
   // socket or a TAP takes milliseconds: the tables go first.
   TRY(netlink->move_descriptor(kHighDescriptor));
-  return NftGuard(std::move(*netlink), std::move(ifname), fmt::format("skep-if{}", ifindex));
+  return NftGuard(std::move(*netlink), std::move(ifname), fmt::format("skep-if{}", ifindex), 0);
+}
+
+Result<NftGuard> NftGuard::open_egress(u32 ifindex, std::string ifname, u32 into) {
+  NftGuard guard = TRY(open(ifindex, std::move(ifname)));
+  guard.table_ = fmt::format("skep-out{}", ifindex);
+  guard.into_ = into;
+  return guard;
 }
 
 void NftGuard::put_table(Request& request) const {
@@ -135,15 +173,16 @@ void NftGuard::put_table(Request& request) const {
 
   begin(request, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
   request.put_string(NFTA_CHAIN_TABLE, table_.c_str());
-  request.put_string(NFTA_CHAIN_NAME, kChain);
+  request.put_string(NFTA_CHAIN_NAME, into_ == 0 ? kChain : kEgressChain);
   request.put_string(NFTA_CHAIN_TYPE, "filter");
   {
     const Request::Nest hook(request, NFTA_CHAIN_HOOK);
-    request.put_be32(NFTA_HOOK_HOOKNUM, NF_NETDEV_INGRESS);
+    request.put_be32(NFTA_HOOK_HOOKNUM, into_ == 0 ? u32{NF_NETDEV_INGRESS} : kEgressHook);
     request.put_be32(NFTA_HOOK_PRIORITY, static_cast<u32>(kPriority));
     request.put_string(NFTA_HOOK_DEV, ifname_.c_str());
   }
-  request.put_be32(NFTA_CHAIN_POLICY, NF_DROP);
+  request.put_be32(NFTA_CHAIN_POLICY, into_ == 0 ? NF_DROP : NF_ACCEPT);
+  if (into_ != 0) return egress_rules(request, table_, mark_, into_);
   for (const auto type :
        {PacketType::host, PacketType::broadcast, PacketType::multicast, PacketType::otherhost})
     rule(request, table_, mark_, type);

@@ -2,71 +2,23 @@
 // (we copy it) -> tc ingress -> nftables netdev ingress (dropped unless it carries our mark) -> the stack.
 #include "net/packet_port.hpp"
 
-#include <fmt/format.h>
 #include <net/if.h>
-#include <net/if_arp.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <vector>
 
+#include "net/forwarder.hpp"
 #include "net/inject_tap.hpp"
+#include "net/interface.hpp"
 #include "net/nft_guard.hpp"
 #include "net/packet_socket.hpp"
 #include "net/ring.hpp"
 #include "net/sender.hpp"
-#include "net/sysctl.hpp"
 
 namespace skep::net {
 namespace {
-
-struct Interface {
-  u32 ifindex = 0;
-  std::string name;
-  u32 mtu = 0;
-  bool loopback = false;
-  std::array<std::byte, 8> address{};
-};
-
-Result<Interface> look_up(const UniqueFd& socket, u32 ifindex) {
-  Interface found{ifindex, {}, 0, false, {}};
-  ifreq request{};
-  request.ifr_ifindex = static_cast<int>(ifindex);
-  if (::ioctl(socket.get(), SIOCGIFNAME, &request) != 0)
-    return fail(ENODEV, fmt::format("no interface with index {}", ifindex));
-  found.name = request.ifr_name;
-  if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) return fail_errno(found.name);
-  const auto type = request.ifr_hwaddr.sa_family;
-  if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK)
-    return fail(EOPNOTSUPP, fmt::format("{}: not an Ethernet interface (type {})", found.name, type));
-  found.loopback = type == ARPHRD_LOOPBACK;
-  std::memcpy(found.address.data(), request.ifr_hwaddr.sa_data, 6);
-  if (::ioctl(socket.get(), SIOCGIFMTU, &request) != 0) return fail_errno(found.name);
-  found.mtu = static_cast<u32>(request.ifr_mtu);
-  return found;
-}
-
-/// Random, never 0, its two lowest bits clear: the packet type goes there.
-Result<u32> random_mark() {
-  u32 mark = 0;
-  if (::getrandom(&mark, sizeof mark, 0) != sizeof mark) return fail_errno("getrandom");
-  return (mark | 0x80000000U) & ~3U;
-}
-
-/// Packets that come back to `lo` have no route attached, as those that the host sent to itself have; the
-/// stack takes them for forged unless told otherwise.
-Result<std::vector<ScopedSysctl>> admit_loopback(const Interface& interface) {
-  std::vector<ScopedSysctl> settings;
-  if (!interface.loopback) return settings;
-  for (const auto* key : {"route_localnet", "accept_local"})
-    settings.push_back(
-        TRY(ScopedSysctl::set(fmt::format("/proc/sys/net/ipv4/conf/{}/{}", interface.name, key), "1")));
-  return settings;
-}
 
 class PacketPort final : public Port {
  public:
@@ -77,6 +29,7 @@ class PacketPort final : public Port {
     InjectTap tap;
     Sender inject;
     Sender emit;
+    Forwarder forwarder;
     std::unique_ptr<PacketRing> ring;
     LinkEvents events;
     NftGuard guard;
@@ -111,10 +64,15 @@ class PacketPort final : public Port {
         case Disposition::redirect:
           parts_.emit.add(packet, current_offload(packet), {packet.out_ifindex, 0, &redirect_errors_});
           break;
+        case Disposition::forward:
+        case Disposition::receive:
+          parts_.forwarder.add(packet, redirect_errors_);
+          break;
       }
     }
     parts_.inject.flush();
     parts_.emit.flush();
+    parts_.forwarder.flush();
     parts_.ring->release();
   }
 
@@ -167,41 +125,38 @@ class PacketPort final : public Port {
   Counter redirect_errors_;
 };
 
-Result<PacketPort::Parts> take_over(const Interface& interface) {
+Result<PacketPort::Parts> take_over(const Interface& interface, const SettingsJournal& journal) {
   const u32 mark = TRY(random_mark());
-  auto loopback = TRY(admit_loopback(interface));
+  std::vector<ScopedSysctl> loopback;
+  if (interface.loopback) loopback = TRY(admit_loopback(interface.name, journal));
   InjectTap tap = TRY(InjectTap::open(interface.ifindex, mark));
   Sender inject = TRY(Sender::injecting(tap.ifindex()));
   Sender emit = TRY(Sender::emitting());
+  Forwarder forwarder = TRY(Forwarder::open());
   auto ring = TRY(PacketRing::open(interface.ifindex, interface.mtu, mark));
   LinkEvents events = TRY(LinkEvents::open());
   NftGuard guard = TRY(NftGuard::open(interface.ifindex, interface.name));
   // What waits until now reached the stack by itself; what comes until the table is there goes on twice.
   ring->discard_waiting();
   TRY(guard.engage(mark));
-  return PacketPort::Parts{interface,           mark,
-                           std::move(loopback), std::move(tap),
-                           std::move(inject),   std::move(emit),
-                           std::move(ring),     std::move(events),
+  return PacketPort::Parts{interface,
+                           mark,
+                           std::move(loopback),
+                           std::move(tap),
+                           std::move(inject),
+                           std::move(emit),
+                           std::move(forwarder),
+                           std::move(ring),
+                           std::move(events),
                            std::move(guard)};
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Port>> open_packet_port(u32 ifindex) {
-  const UniqueFd any_socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!any_socket) return fail_errno("socket");
-  const Interface interface = TRY(look_up(any_socket, ifindex));
-  auto parts = take_over(interface);
-  if (!parts) {
-    const Error& error = parts.error();
-    if (error.code == EPERM)
-      return fail(EPERM,
-                  fmt::format("{}: attaching needs CAP_NET_RAW and CAP_NET_ADMIN in the network namespace",
-                              interface.name));
-    const bool named = error.what.starts_with(interface.name + ":");
-    return fail(error.code, named ? error.what : fmt::format("{}: {}", interface.name, error.what));
-  }
+Result<std::unique_ptr<Port>> open_packet_port(u32 ifindex, const SettingsJournal& journal) {
+  const Interface interface = TRY(look_up_interface(ifindex));
+  auto parts = take_over(interface, journal);
+  if (!parts) return taking_over_failed(interface, parts.error());
   return std::make_unique<PacketPort>(std::move(*parts));
 }
 

@@ -4,6 +4,7 @@
 // process; however it ends, the interface is left as it was found.
 #pragma once
 #include "net/port.hpp"
+#include "net/sysctl.hpp"
 
 namespace skep::net {
 
@@ -11,6 +12,8 @@ namespace skep::net {
 /// thread. Errors are one sentence that begins with the interface's name:
 /// ENODEV: no such interface; EBUSY: another process of ours has it; EPERM: needs CAP_NET_RAW and
 /// CAP_NET_ADMIN; EOPNOTSUPP: not an Ethernet-like interface, or the kernel lacks what the sentence names.
-Result<std::unique_ptr<Port>> open_packet_port(u32 ifindex);
+/// `journal`: where settings of `lo` that are changed meanwhile are remembered.
+Result<std::unique_ptr<Port>> open_packet_port(u32 ifindex,
+                                               const SettingsJournal& journal = SettingsJournal());
 
 }  // namespace skep::net

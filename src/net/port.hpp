@@ -20,7 +20,9 @@ enum class Disposition : u8 {
   drop,      ///< gone: the host stack never sees it
   pass,      ///< on into the host's stack, as received on this same interface
   tx,        ///< out of the interface it came from
-  redirect,  ///< out of the interface `out_ifindex`
+  redirect,  ///< XDP's: out of the interface `out_ifindex`, past its queueing discipline
+  forward,   ///< tc's: out of `out_ifindex` as the host's own packets go, through its egress hooks
+  receive,   ///< tc's BPF_F_INGRESS: into `out_ifindex`, as if received there
 };
 
 /// One received packet: a view into memory of the port, writable, valid from rx_burst() to complete().
@@ -32,7 +34,7 @@ struct Packet {
   std::byte* data_end = nullptr;    ///< one past the last byte
   std::byte* hard_start = nullptr;  ///< first byte of the buffer
   u32 buffer_size = 0;              ///< bytes from hard_start to the end of the buffer
-  u32 out_ifindex = 0;              ///< with Disposition::redirect
+  u32 out_ifindex = 0;              ///< with Disposition::redirect, forward, receive
   u32 verdict = 0;  ///< what the program returned, for whoever reports it; ports do not read it
   Disposition disposition = Disposition::drop;
   PacketType type = PacketType::host;

@@ -19,6 +19,12 @@ Result<Sender> Sender::emitting() {
   return Sender(std::move(socket));
 }
 
+Result<Sender> Sender::queueing() {
+  UniqueFd socket = TRY(open_packet_socket());
+  TRY(set_send_buffer(socket, kInFlight));
+  return Sender(std::move(socket));
+}
+
 Result<Sender> Sender::injecting(u32 ifindex) {
   UniqueFd socket = TRY(open_packet_socket());
   TRY(set_send_buffer(socket, kInFlight));

@@ -23,12 +23,15 @@ class Sender {
  public:
   /// To any interface of the network namespace, by PACKET_QDISC_BYPASS.
   static Result<Sender> emitting();
+  /// To any interface of the network namespace, through its egress hooks and queueing discipline.
+  static Result<Sender> queueing();
   /// To one interface through its queueing discipline, which is what redirects.
   static Result<Sender> injecting(u32 ifindex);
 
   /// Adds a packet, whose bytes must stay until flush(), to be sent with `offload`.
   void add(const Packet& packet, const Offload& offload, const Shipment& shipment) noexcept;
   void flush() noexcept;
+  [[nodiscard]] int fd() const { return socket_.get(); }
 
  private:
   explicit Sender(UniqueFd socket) : socket_(std::move(socket)) {}

@@ -13,37 +13,27 @@
 #include <cerrno>
 #include <optional>
 
-#include "net/buffers.hpp"
-#include "net/inject_tap.hpp"
-#include "net/sender.hpp"
+#include "net/forwarder.hpp"
+#include "net/tap_frames.hpp"
 
 namespace skep::net {
 namespace {
 
 class TapPort final : public Port {
  public:
-  TapPort(UniqueFd fd, u32 ifindex, Mapping buffers, Sender emit)
-      : fd_(std::move(fd)), ifindex_(ifindex), buffers_(std::move(buffers)), emit_(std::move(emit)) {}
+  TapPort(UniqueFd fd, u32 ifindex, Mapping buffers, Sender emit, Forwarder forwarder)
+      : fd_(std::move(fd)),
+        ifindex_(ifindex),
+        buffers_(std::move(buffers)),
+        emit_(std::move(emit)),
+        forwarder_(std::move(forwarder)) {}
 
   [[nodiscard]] u32 ifindex() const override { return ifindex_; }
   [[nodiscard]] int poll_fd() const override { return fd_.get(); }
 
   u32 rx_burst(std::span<Packet, limits::packet_burst> burst) noexcept override {
     if (state_ != PortState::open) return 0;
-    u32 count = 0;
-    while (count < burst.size()) {
-      Offload offload;
-      const ssize_t got = read_frame(count, offload);
-      if (got < 0) break;
-      const auto size = static_cast<u32>(static_cast<std::size_t>(got) - sizeof offload);
-      if (size < ethernet_header) {
-        lost_.add(1);
-        continue;
-      }
-      burst[count] = packet_in_buffer(buffers_, count, size, offload);
-      count++;
-    }
-    return count;
+    return read_tap_frames(fd_.get(), buffers_, burst, lost_);
   }
 
   void complete(std::span<Packet> burst) noexcept override {
@@ -52,17 +42,22 @@ class TapPort final : public Port {
         case Disposition::drop:
           break;
         case Disposition::pass:
-          write_frame(packet, pass_errors_);
+          if (!write_tap_frame(fd_.get(), packet)) pass_errors_.add(1);
           break;
         case Disposition::tx:
-          write_frame(packet, tx_errors_);
+          if (!write_tap_frame(fd_.get(), packet)) tx_errors_.add(1);
           break;
         case Disposition::redirect:
           emit_.add(packet, current_offload(packet), {packet.out_ifindex, 0, &redirect_errors_});
           break;
+        case Disposition::forward:
+        case Disposition::receive:
+          forwarder_.add(packet, redirect_errors_);
+          break;
       }
     }
     emit_.flush();
+    forwarder_.flush();
   }
 
   [[nodiscard]] PortState check() noexcept override {
@@ -81,29 +76,11 @@ class TapPort final : public Port {
   }
 
  private:
-  /// Bytes with the virtio_net_hdr; -1 if nothing waits.
-  ssize_t read_frame(u32 index, Offload& offload) noexcept {
-    std::array<iovec, 2> parts{iovec{&offload, sizeof offload},
-                               iovec{burst_buffer(buffers_, index), longest_packet}};
-    ssize_t got = 0;
-    do got = ::readv(fd_.get(), parts.data(), parts.size());
-    while (got < 0 && errno == EINTR);
-    return got >= 0 && static_cast<std::size_t>(got) < sizeof offload ? -1 : got;
-  }
-
-  void write_frame(const Packet& packet, Counter& errors) noexcept {
-    Offload offload = current_offload(packet);
-    std::array<iovec, 2> parts{iovec{&offload, sizeof offload}, iovec{packet.data, packet.size()}};
-    ssize_t done = 0;
-    do done = ::writev(fd_.get(), parts.data(), parts.size());
-    while (done < 0 && errno == EINTR);
-    if (done < 0) errors.add(1);
-  }
-
   UniqueFd fd_;
   u32 ifindex_;
   Mapping buffers_;
   Sender emit_;
+  Forwarder forwarder_;
   PortState state_ = PortState::open;
   Counter lost_, pass_errors_, tx_errors_, redirect_errors_;
 };
@@ -135,7 +112,7 @@ Result<std::unique_ptr<Port>> TapDevice::open_port() const {
   while (::read(fd.get(), stale.data(), stale.size()) >= 0) {
   }
   return std::make_unique<TapPort>(std::move(fd), ifindex_, TRY(make_burst_buffers()),
-                                   TRY(Sender::emitting()));
+                                   TRY(Sender::emitting()), TRY(Forwarder::open()));
 }
 
 }  // namespace skep::net
