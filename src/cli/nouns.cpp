@@ -11,7 +11,6 @@ namespace {
 
 Outcome<void> no_cgroup(Cli&, Args) { return not_supported("cgroup"); }
 Outcome<void> no_perf(Cli&, Args) { return not_supported("perf"); }
-Outcome<void> no_feature(Cli&, Args) { return not_supported("feature"); }
 Outcome<void> no_gen(Cli&, Args) { return not_supported("gen"); }
 Outcome<void> no_struct_ops(Cli&, Args) { return not_supported("struct_ops"); }
 Outcome<void> no_iter(Cli&, Args) { return not_supported("iter"); }
@@ -31,7 +30,7 @@ std::span<const Noun> nouns() {
            .run = no_cgroup},
       Noun{.name = "perf", .summary = "programs attached to perf events (not supported)", .run = no_perf},
       kNet,
-      Noun{.name = "feature", .summary = "what the kernel offers (not supported)", .run = no_feature},
+      kFeature,
       kBtf,
       Noun{.name = "gen", .summary = "generate code from objects (not supported)", .run = no_gen},
       Noun{.name = "struct_ops", .summary = "struct_ops maps (not supported)", .run = no_struct_ops},

@@ -43,7 +43,7 @@ struct Noun {
 [[nodiscard]] const Noun* find_noun(std::string_view word);
 
 // One per file.
-extern const Noun kProg, kMap, kLink, kNet, kBtf, kDaemon;
+extern const Noun kProg, kMap, kLink, kNet, kBtf, kFeature, kDaemon;
 
 [[nodiscard]] std::string usage_of(std::string_view program, const Noun& noun);
 /// "PROGRAM NOUN ..." of all; `program` "bpftool" names bpftool's nouns only.

@@ -82,6 +82,13 @@ struct ProgQuery {
   u64 prog_attach_flags, link_ids, link_attach_flags, revision;
 };
 
+struct ProgAttach {
+  u32 target;  ///< target_fd or target_ifindex
+  u32 prog_fd, attach_type, flags, replace_fd;
+  u32 relative;  ///< relative_fd or relative_id
+  u64 expected_revision;
+};
+
 struct BtfLoad {
   u64 btf, btf_log_buf;
   u32 btf_size, btf_log_size, btf_log_level, btf_log_true_size, btf_flags;

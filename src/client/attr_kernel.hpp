@@ -52,6 +52,8 @@ class AttrKernel : public Kernel {
   Result<Handle> link_create(const LinkSpec& spec) override;
   Result<void> link_update(int link, const LinkUpdate& update) override;
   Result<void> link_detach(int link) override;
+  Result<void> prog_attach(const ProgAttach& attach) override;
+  Result<void> prog_detach(const ProgAttach& detach) override;
   Result<ProgQueryResult> prog_query(const ProgQuery& query) override;
 
  protected:
@@ -66,6 +68,7 @@ class AttrKernel : public Kernel {
   Handle handle(ObjectKind kind, int fd);
 
  private:
+  Result<void> attach_call(Cmd cmd, const ProgAttach& attach);
   struct ElementSizes {
     u32 key = 0;
     u64 value = 0;                                ///< as user space sees it

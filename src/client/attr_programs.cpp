@@ -182,6 +182,29 @@ Result<void> AttrKernel::link_detach(int link) {
   return {};
 }
 
+Result<void> AttrKernel::attach_call(Cmd cmd, const ProgAttach& attach) {
+  attr::ProgAttach a{};
+  BpfCall call(cmd, a);
+  a.target = attach.target_ifindex != 0 ? attach.target_ifindex : call.fd(attach.target_fd);
+  a.prog_fd = call.fd_or_zero(attach.prog_fd);
+  a.attach_type = static_cast<u32>(attach.attach_type);
+  a.flags = attach.flags;
+  a.replace_fd = call.fd_or_zero(attach.replace_fd);
+  a.relative = (attach.flags & uapi::F_ID) != 0 ? attach.relative_id : call.fd_or_zero(attach.relative_fd);
+  a.expected_revision = attach.expected_revision;
+  call.acts_on_interfaces();
+  TRY(bpf(call));
+  return {};
+}
+
+Result<void> AttrKernel::prog_attach(const ProgAttach& attach) {
+  return attach_call(Cmd::prog_attach, attach);
+}
+
+Result<void> AttrKernel::prog_detach(const ProgAttach& detach) {
+  return attach_call(Cmd::prog_detach, detach);
+}
+
 Result<ProgQueryResult> AttrKernel::prog_query(const ProgQuery& query) {
   ProgQueryResult result;
   std::vector<u32> attach_flags;

@@ -21,6 +21,7 @@ class LinuxKernel final : public AttrKernel {
   Result<std::string> pin_directory() override;
   Result<void> xdp_attach(const XdpAttach& attach) override;
   Result<std::vector<XdpAttachment>> xdp_query() override;
+  Result<std::vector<u32>> helpers(ProgType type) override;
   /// tcx programs and links, and cls_bpf filters of clsact.
   Result<std::vector<TcAttachment>> tc_query() override;
   Result<UniqueFd> trace_pipe() override;

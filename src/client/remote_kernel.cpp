@@ -167,6 +167,12 @@ Result<void> RemoteKernel::xdp_attach(const XdpAttach& attach) {
   return {};
 }
 
+Result<std::vector<u32>> RemoteKernel::helpers(ProgType type) {
+  wire::Value a{static_cast<u32>(type)};
+  BpfCall call(static_cast<u32>(wire::Own::helpers), a);
+  return records_of<u32>(TRY(round_trip(call)).blob);
+}
+
 Result<std::vector<XdpAttachment>> RemoteKernel::xdp_query() {
   const auto reply = TRY(ask(wire::Own::xdp_query, true));
   std::vector<XdpAttachment> result;

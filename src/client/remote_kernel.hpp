@@ -27,6 +27,7 @@ class RemoteKernel final : public AttrKernel {
   Result<std::string> pin_directory() override;
   Result<void> xdp_attach(const XdpAttach& attach) override;
   Result<std::vector<XdpAttachment>> xdp_query() override;
+  Result<std::vector<u32>> helpers(ProgType type) override;
   Result<std::vector<TcAttachment>> tc_query() override;
   Result<u32> tap_add(const std::string& name) override;
   Result<void> tap_delete(const std::string& name) override;

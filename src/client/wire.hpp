@@ -40,6 +40,7 @@ enum class Own : u32 {
   stop,                 ///< the daemon ends; the connection closes when it has
   tap_add,              ///< Tap; ifindex comes back
   tap_delete,           ///< Tap
+  helpers,              ///< Value: the program type; blob: u32 id[]
 };
 
 struct XdpAttach {

@@ -41,6 +41,8 @@ Result<void> serve_bpf(Kernel& kernel, Caller& caller, Cmd cmd, MutBytes attr) {
     case Cmd::link_update:
     case Cmd::link_detach:
     case Cmd::prog_query:
+    case Cmd::prog_attach:
+    case Cmd::prog_detach:
       return serve_link_command(kernel, caller, cmd, attr);
     default:
       return fail(EINVAL, fmt::format("bpf(2) command {} is not supported", static_cast<u32>(cmd)));

@@ -51,6 +51,24 @@ Result<void> update(Kernel& kernel, Caller& caller, attr::LinkUpdate& a) {
   return kernel.link_update(link, spec);
 }
 
+Result<void> attach_or_detach(Kernel& kernel, Caller& caller, attr::ProgAttach& a, bool attaching) {
+  if (!is_interface_hook(a.attach_type))
+    return fail(EINVAL, "BPF_PROG_ATTACH and BPF_PROG_DETACH are for interfaces (tcx) here");
+  ProgAttach spec;
+  spec.target_ifindex = a.target;
+  spec.attach_type = static_cast<AttachType>(a.attach_type);
+  spec.flags = a.flags;
+  spec.prog_fd = TRY(optional_object(caller, a.prog_fd, ObjectKind::prog));
+  spec.replace_fd = TRY(optional_object(caller, a.replace_fd, ObjectKind::prog));
+  if ((a.flags & uapi::F_ID) != 0)
+    spec.relative_id = a.relative;
+  else if (a.relative != 0)
+    spec.relative_fd = TRY(caller.object(a.relative)).fd;
+  spec.expected_revision = a.expected_revision;
+  return caller.in_network_namespace(
+      [&] { return attaching ? kernel.prog_attach(spec) : kernel.prog_detach(spec); });
+}
+
 Result<void> query(Kernel& kernel, Caller& caller, attr::ProgQuery& a) {
   ProgQuery spec;
   // Elsewhere `target` is the caller's descriptor of a cgroup or namespace, which means nothing here.
@@ -85,6 +103,10 @@ Result<void> serve_link_command(Kernel& kernel, Caller& caller, Cmd cmd, MutByte
       return with_attr<attr::LinkCreate>(bytes, [&](auto& a) { return create(kernel, caller, a); });
     case Cmd::link_update:
       return with_attr<attr::LinkUpdate>(bytes, [&](auto& a) { return update(kernel, caller, a); });
+    case Cmd::prog_attach:
+    case Cmd::prog_detach:
+      return with_attr<attr::ProgAttach>(
+          bytes, [&](auto& a) { return attach_or_detach(kernel, caller, a, cmd == Cmd::prog_attach); });
     case Cmd::link_detach:
       return with_attr<attr::LinkDetach>(bytes, [&](auto& a) -> Result<void> {
         return kernel.link_detach(TRY(object_of(caller, a.link_fd, ObjectKind::link)));

@@ -150,6 +150,11 @@ Result<void> serve_own(Kernel& kernel, Caller& caller, wire::Own command, MutByt
     case wire::Own::tap_delete:
       return with_attr<wire::Tap>(
           attr, [&](auto& a) { return change_tap(kernel, caller, a, command == wire::Own::tap_add); });
+    case wire::Own::helpers:
+      return with_attr<wire::Value>(attr, [&](auto& a) -> Result<void> {
+        for (const u32 id : TRY(kernel.helpers(static_cast<ProgType>(a.value)))) append(blob, id);
+        return {};
+      });
     case wire::Own::fd_info:
       return with_attr<wire::FdInfo>(attr, [&](auto& a) { return tell_fd(kernel, caller, a); });
     default:

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "runtime/user_kernel.hpp"
@@ -27,6 +28,10 @@ Result<Served> make(const std::string& directory, const Profile& profile) {
   Served served;
   served.hooks.wake_fd = kernel->pin_wake_fd();
   served.hooks.before_request = [raw = kernel.get()] { raw->sweep(); };
+  for (const std::string& sentence : kernel->restored_settings()) {
+    std::fprintf(stderr, "left by a daemon that was killed: %s\n", sentence.c_str());
+    served.hooks.about += fmt::format("left by a daemon that was killed: {}\n", sentence);
+  }
   served.kernel = std::move(kernel);
   return served;
 }

@@ -98,6 +98,8 @@ bool skb_expand_head(Skb& skb, u32 headroom, u32 tailroom) {
   for (u16* header : {&buf.mac_header, &buf.network_header, &buf.transport_header, &buf.inner_mac_header,
                       &buf.inner_network_header, &buf.inner_transport_header})
     if (*header != 0xffff) *header = static_cast<u16>(*header + moved);
+  if (skb_ip_summed(buf) == checksum_partial)  // csum_start, from head on (skb_headers_offset_update())
+    buf.csum = (buf.csum & 0xffff0000) | static_cast<u16>(buf.csum + moved);
   buf.clone_bits = static_cast<u8>(buf.clone_bits & ~skb_cloned);
   std::free(skb.grown);
   skb.grown = memory;

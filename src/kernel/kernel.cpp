@@ -29,6 +29,17 @@ void Handle::reset() {
   fd_ = -1;
 }
 
+Result<void> Kernel::prog_attach(const ProgAttach&) {
+  return fail(EOPNOTSUPP, "BPF_PROG_ATTACH is not supported by this kernel");
+}
+Result<void> Kernel::prog_detach(const ProgAttach&) {
+  return fail(EOPNOTSUPP, "BPF_PROG_DETACH is not supported by this kernel");
+}
+
+Result<std::vector<u32>> Kernel::helpers(ProgType) {
+  return fail(EOPNOTSUPP, "this kernel does not say which helpers it has");
+}
+
 std::string_view object_kind_name(ObjectKind kind) {
   switch (kind) {
     case ObjectKind::prog:

@@ -221,6 +221,20 @@ struct LinkUpdate {
   int old_prog_fd = -1;
 };
 
+/// BPF_PROG_ATTACH and BPF_PROG_DETACH. `flags`, `relative_*` and `expected_revision` say where in a chain of
+/// several programs (tcx), as uapi::F_BEFORE and its siblings have it.
+struct ProgAttach {
+  int prog_fd = -1;  ///< detaching: -1 takes the one that the flags say, the last without any
+  int target_fd = -1;
+  u32 target_ifindex = 0;
+  AttachType attach_type{};
+  u32 flags = 0;
+  int replace_fd = -1;   ///< with F_REPLACE
+  int relative_fd = -1;  ///< a program's, or with F_LINK a link's
+  u32 relative_id = 0;   ///< with F_ID
+  u64 expected_revision = 0;
+};
+
 /// An XDP program of an interface, as rtnetlink's IFLA_XDP sets and reports it (not a bpf(2) command).
 struct XdpAttach {
   u32 ifindex = 0;
@@ -365,6 +379,8 @@ class Kernel {
   virtual Result<Handle> link_create(const LinkSpec& spec) = 0;
   virtual Result<void> link_update(int link, const LinkUpdate& update) = 0;
   virtual Result<void> link_detach(int link) = 0;
+  virtual Result<void> prog_attach(const ProgAttach& attach);
+  virtual Result<void> prog_detach(const ProgAttach& detach);
   // Interfaces are those of the calling thread's network namespace: a daemon calls these on a thread that has
   // joined its client's (so do whatever opens sockets on the calling thread).
   /// The error's `what` is the kernel's extended-ack text ("XDP program already attached") or empty.
@@ -385,6 +401,9 @@ class Kernel {
   /// BPF_ENABLE_STATS's lasting form, kernel.bpf_stats_enabled.
   virtual Result<void> set_stats_enabled(bool on) = 0;
   virtual Result<SymbolTable> symbols() = 0;
+  /// The ids of the helpers that programs of this type can call, ascending. EOPNOTSUPP: that cannot be found
+  /// out (Linux: of types that need more than a type to be loaded).
+  virtual Result<std::vector<u32>> helpers(ProgType type);
 
  protected:
   friend class Handle;

@@ -211,9 +211,15 @@ enum class LinkType : u32 {
 [[nodiscard]] std::string_view prog_type_name(ProgType type);
 [[nodiscard]] std::string_view attach_type_name(AttachType type);
 [[nodiscard]] std::string_view link_type_name(LinkType type);
+/// One above the greatest helper id (__BPF_FUNC_MAX_ID).
+inline constexpr u32 helper_ids = 212;
+/// "bpf_map_lookup_elem", ...; "bpf_unspec" for 0. Empty for an unknown number.
+[[nodiscard]] std::string_view helper_name(u32 id);
 
 namespace uapi {
 // map element flags
+// where in a chain of programs (F_LINK, below, too)
+inline constexpr u32 F_REPLACE = 1u << 2, F_BEFORE = 1u << 3, F_AFTER = 1u << 4, F_ID = 1u << 5;
 inline constexpr u64 ANY = 0, NOEXIST = 1, EXIST = 2, LOCK = 4;
 // map_flags of BPF_MAP_CREATE
 inline constexpr u32 F_NO_PREALLOC = 1u << 0, F_NO_COMMON_LRU = 1u << 1, F_NUMA_NODE = 1u << 2,

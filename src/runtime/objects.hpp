@@ -90,6 +90,7 @@ class Link {
 
   u32 id = 0;
   LinkType type{};
+  AttachType attach_type{};
   std::shared_ptr<Program> program;
   u32 ifindex = 0;  ///< 0: detached
   u64 netns = 0;    ///< inode of the network namespace of `ifindex`

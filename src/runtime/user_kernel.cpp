@@ -17,6 +17,13 @@
 
 namespace skep::runtime {
 
+namespace {
+/// In memory only where there is no directory.
+net::SettingsJournal settings_journal(const Config& config) {
+  return net::SettingsJournal(config.directory.empty() ? "" : config.directory + "/settings");
+}
+}  // namespace
+
 Result<std::unique_ptr<UserKernel>> UserKernel::create(const Config& config) {
   const u32 cpus =
       config.cpus != 0 ? config.cpus : static_cast<u32>(std::max(1L, ::sysconf(_SC_NPROCESSORS_CONF)));
@@ -29,8 +36,10 @@ Result<std::unique_ptr<UserKernel>> UserKernel::create(const Config& config) {
     fifo = config.directory + "/trace_pipe";
   }
   auto trace = TRY(TraceRing::create(fifo));
-  return std::unique_ptr<UserKernel>(
+  std::unique_ptr<UserKernel> kernel(
       new UserKernel(config, std::move(percpu), std::move(trace), std::move(pins)));
+  if (!config.directory.empty()) kernel->restored_ = settings_journal(config).restore();
+  return kernel;
 }
 
 UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> percpu,
@@ -44,7 +53,9 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
       kernel_btf_(config.kernel_btf != nullptr ? config.kernel_btf : &vmlinux_),
       sink_(config.trace != nullptr ? config.trace : trace_.get()),
       uid_(config.uid.value_or(::getuid())),
-      xdp_([this](const Program& program) { return xdp_config(program); }),
+      interfaces_(interface_environment(config)),
+      xdp_(interfaces_),
+      tc_(interfaces_),
       pins_(std::move(pins)) {}
 
 UserKernel::~UserKernel() {
@@ -53,6 +64,7 @@ UserKernel::~UserKernel() {
     fds_ = {};
     if (pins_ != nullptr) pins_->remove_all();
     xdp_.detach_all();
+    tc_.detach_all();
   }
   // Elements of maps give per-CPU memory back late; programs that stood in maps go late, and their maps then.
   for (int i = 0; i < 3; ++i) rcu::barrier();
@@ -67,6 +79,12 @@ void UserKernel::sweep() {
   const Lock lock(mutex_);
   if (pins_ != nullptr) pins_->sweep();
   xdp_.sweep();
+  tc_.sweep();
+  for (const Place place : interfaces_.gone_taps()) {
+    xdp_.detach_all_at(place);
+    tc_.detach_all_at(place);
+    interfaces_.delete_tap(place);
+  }
 }
 
 // Programs.
@@ -136,11 +154,9 @@ hooks::XdpProgram UserKernel::hook_program(const Program& program) const {
   return hook;
 }
 
-hooks::XdpConfig UserKernel::xdp_config(const Program& program) {
-  hooks::XdpConfig config;
-  config.run = run_context(next_cpu_++);
-  config.program = hook_program(program);
-  return config;
+InterfaceTable::Environment UserKernel::interface_environment(const Config& config) {
+  return {[this] { return run_context(next_cpu_++); },
+          [this](const Program& program) { return hook_program(program); }, settings_journal(config)};
 }
 
 Result<hooks::XdpProgram> UserKernel::xdp_program(int prog) {
@@ -153,7 +169,7 @@ Result<hooks::XdpProgram> UserKernel::xdp_program(int prog) {
 Result<void> UserKernel::set_stats_enabled(bool on) {
   const Lock lock(mutex_);
   stats_.store(on, std::memory_order_relaxed);
-  xdp_.refresh();
+  interfaces_.refresh();
   return {};
 }
 
@@ -219,6 +235,16 @@ Result<BtfInfo> UserKernel::btf_info(int fd) {
   info.data = held->btf.bytes();
   info.size = static_cast<u32>(info.data.size());
   return info;
+}
+
+Result<std::vector<u32>> UserKernel::helpers(ProgType type) {
+  constexpr u32 tail_call = 12;  // the engines' own
+  std::vector<u32> ids;
+  for (u32 id = 1; id < helper_ids; ++id)
+    if (helpers::allowed(type, id) &&
+        (id == tail_call || helpers::function(type, static_cast<s32>(id)) != nullptr))
+      ids.push_back(id);
+  return ids;
 }
 
 Result<SymbolTable> UserKernel::symbols() {

@@ -13,6 +13,7 @@
 #include "runtime/load.hpp"
 #include "runtime/pins.hpp"
 #include "runtime/tables.hpp"
+#include "runtime/tc_table.hpp"
 #include "runtime/trace.hpp"
 #include "runtime/vmlinux.hpp"
 #include "runtime/xdp_table.hpp"
@@ -84,7 +85,9 @@ class UserKernel final : public Kernel {
   Result<void> link_detach(int link) override;
   Result<void> xdp_attach(const XdpAttach& attach) override;
   Result<std::vector<XdpAttachment>> xdp_query() override;
-  Result<std::vector<TcAttachment>> tc_query() override { return std::vector<TcAttachment>{}; }
+  Result<void> prog_attach(const ProgAttach& attach) override;
+  Result<void> prog_detach(const ProgAttach& detach) override;
+  Result<std::vector<TcAttachment>> tc_query() override;
   Result<ProgQueryResult> prog_query(const ProgQuery& query) override;
   Result<u32> tap_add(const std::string& name) override;
   Result<void> tap_delete(const std::string& name) override;
@@ -92,6 +95,7 @@ class UserKernel final : public Kernel {
   Result<UniqueFd> trace_pipe() override { return trace_->open_reader(); }
   Result<void> set_stats_enabled(bool on) override;
   Result<SymbolTable> symbols() override;
+  Result<std::vector<u32>> helpers(ProgType type) override;
 
   // Beyond bpf(2), for whoever runs programs in this process.
 
@@ -101,11 +105,16 @@ class UserKernel final : public Kernel {
   [[nodiscard]] RunContext run_context(u32 cpu);
   /// The counters of the XDP hook at an interface. ENOENT: it has no program.
   Result<hooks::XdpStats> xdp_stats(u32 ifindex);
+  /// The same of a tcx hook.
+  Result<hooks::TcStats> tc_stats(u32 ifindex, hooks::TcDirection direction);
   /// Readable when a pin may have gone: call sweep(). -1: there are no pins.
   [[nodiscard]] int pin_wake_fd() const { return pins_ != nullptr ? pins_->wake_fd() : -1; }
   /// Drops what only removed pins or deleted interfaces referred to. Every question about ids does so too.
   void sweep();
   [[nodiscard]] TraceRing& trace() { return *trace_; }
+  /// Settings of the machine that a killed process in this directory had changed and that are back: a
+  /// sentence each.
+  [[nodiscard]] const std::vector<std::string>& restored_settings() const { return restored_; }
 
  protected:
   void close(ObjectKind kind, int fd) noexcept override;
@@ -134,7 +143,9 @@ class UserKernel final : public Kernel {
   Handle open(ObjectKind kind, std::shared_ptr<void> what) {
     return {*this, kind, fds_.add(kind, std::move(what))};
   }
-  hooks::XdpConfig xdp_config(const Program& program);
+  [[nodiscard]] InterfaceTable::Environment interface_environment(const Config& config);
+  Result<ChainPlace> chain_place(const ProgAttach& attach, std::shared_ptr<Link>& held);
+  Result<Handle> tcx_link_create(const LinkSpec& spec, std::shared_ptr<Program> program);
   hooks::XdpProgram hook_program(const Program& program) const;
 
   /// What descriptors in map specs and values mean.
@@ -160,9 +171,12 @@ class UserKernel final : public Kernel {
   TraceSink* sink_;  ///< trace_, or the Config's
   u32 uid_;
   std::atomic<bool> stats_{false};
+  std::vector<std::string> restored_;
   u32 next_cpu_ = 0;
   // In this order: what comes first is gone last.
+  InterfaceTable interfaces_;
   XdpTable xdp_;
+  TcTable tc_;
   IdTable<Program> programs_;
   IdTable<maps::Map> maps_;
   IdTable<BtfObject> btfs_;

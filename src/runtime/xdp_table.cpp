@@ -22,17 +22,12 @@ namespace {
 constexpr u32 mode_flags = uapi::XDP_FLAGS_SKB_MODE | uapi::XDP_FLAGS_DRV_MODE | uapi::XDP_FLAGS_HW_MODE;
 constexpr u32 known_flags = mode_flags | uapi::XDP_FLAGS_UPDATE_IF_NOEXIST | uapi::XDP_FLAGS_REPLACE;
 
-std::string interface_name(u32 ifindex) {
-  std::array<char, IF_NAMESIZE> name{};
-  return ::if_indextoname(ifindex, name.data()) != nullptr ? name.data() : "";
-}
-
 /// Whether the kernel's driver of the interface runs XDP itself. skep's hook is the same for all, but modes
 /// are shown and refused as the kernel would. Asked by ioctl: sysfs shows the interfaces of whoever mounted
 /// it.
 bool has_native_xdp(u32 ifindex) {
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const std::string name = interface_name(ifindex);
+  const std::string name = InterfaceTable::name(ifindex);
   ifreq request{};
   std::memcpy(request.ifr_name, name.data(), std::min(name.size(), sizeof request.ifr_name - 1));
   if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) == 0 && request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK)
@@ -56,13 +51,6 @@ XdpMode mode_of(u32 ifindex, u32 flags) {
 }
 
 }  // namespace
-
-XdpTable::Place XdpTable::here(u32 ifindex) {
-  struct stat info{};
-  if (::stat("/proc/thread-self/ns/net", &info) < 0)
-    return {0, ifindex};  // no /proc: one namespace is all we see
-  return {info.st_ino, ifindex};
-}
 
 Result<void> XdpTable::check(Place place, XdpMode mode, bool is_link, const Program* next,
                              const Program* expected, u32 flags) const {
@@ -94,46 +82,15 @@ Result<void> XdpTable::check(Place place, XdpMode mode, bool is_link, const Prog
 
 Result<void> XdpTable::install(Place place, XdpMode mode, const std::shared_ptr<Program>& program,
                                Link* link) {
-  const auto it = slots_.find(place);
-  if (it != slots_.end()) {
-    Slot& slot = it->second;
-    if (slot.program != program) slot.hook->set_program(config_of_(*program).program);
-    slot.program = program;  // the old one runs nowhere any more
-    slot.link = link;
-    return {};
-  }
-  Slot slot;
-  slot.mode = mode;
-  slot.program = program;
-  slot.link = link;
-  const auto tap = taps_.find(place);
-  slot.hook = tap == taps_.end()
-                  ? TRY(hooks::XdpAttachment::open(place.ifindex, config_of_(*program)))
-                  : TRY(hooks::XdpAttachment::open(TRY(tap->second.open_port()), config_of_(*program)));
-  slots_.emplace(place, std::move(slot));
-  return {};
-}
-
-Result<u32> XdpTable::add_tap(const std::string& name) {
-  sweep();
-  auto tap = TRY(net::TapDevice::create(name));
-  const u32 ifindex = tap.ifindex();
-  taps_.insert_or_assign(here(ifindex), std::move(tap));
-  return ifindex;
-}
-
-Result<void> XdpTable::delete_tap(const std::string& name) {
-  const auto tap = taps_.find(here(::if_nametoindex(name.c_str())));
-  if (tap == taps_.end()) return fail(ENODEV, fmt::format("{}: skep made no interface of this name", name));
-  remove(tap->first);
-  taps_.erase(tap);
+  TRY(interfaces_.set_xdp(place, program));
+  slots_.insert_or_assign(place, Slot{mode, program, link});
   return {};
 }
 
 void XdpTable::remove(Place place) {
   const auto it = slots_.find(place);
   if (it == slots_.end()) return;
-  it->second.hook.reset();  // before the program may go
+  (void)interfaces_.set_xdp(place, nullptr);
   if (it->second.link != nullptr) it->second.link->ifindex = 0;
   slots_.erase(it);
 }
@@ -141,23 +98,25 @@ void XdpTable::remove(Place place) {
 Result<void> XdpTable::attach(u32 ifindex, const std::shared_ptr<Program>& program,
                               const std::shared_ptr<Program>& expected, u32 flags) {
   sweep();
-  if (interface_name(ifindex).empty()) return fail(ENODEV, fmt::format("there is no interface {}", ifindex));
+  if (InterfaceTable::name(ifindex).empty())
+    return fail(ENODEV, fmt::format("there is no interface {}", ifindex));
   if ((flags & ~known_flags) != 0) return fail(EINVAL, fmt::format("XDP flags {:#x}", flags));
   const XdpMode mode = mode_of(ifindex, flags);
-  if (auto ok = check(here(ifindex), mode, false, program.get(), expected.get(), flags); !ok) return ok;
-  if (program != nullptr) return install(here(ifindex), mode, program, nullptr);
-  const auto it = slots_.find(here(ifindex));
+  if (auto ok = check(InterfaceTable::here(ifindex), mode, false, program.get(), expected.get(), flags); !ok)
+    return ok;
+  if (program != nullptr) return install(InterfaceTable::here(ifindex), mode, program, nullptr);
+  const auto it = slots_.find(InterfaceTable::here(ifindex));
   if (it != slots_.end() && it->second.mode == mode) remove(it->first);
   return {};
 }
 
 Result<void> XdpTable::attach_link(Link& link) {
   sweep();
-  if (interface_name(link.ifindex).empty())
+  if (InterfaceTable::name(link.ifindex).empty())
     return fail(EINVAL, fmt::format("there is no interface {}", link.ifindex));
   if ((link.flags & ~mode_flags) != 0) return fail(EINVAL, "Invalid XDP flags for BPF link attachment");
   const XdpMode mode = mode_of(link.ifindex, link.flags);
-  const Place place = here(link.ifindex);
+  const Place place = InterfaceTable::here(link.ifindex);
   link.netns = place.netns;
   if (auto ok = check(place, mode, true, link.program.get(), nullptr, link.flags); !ok) return ok;
   return install(place, mode, link.program, &link);
@@ -178,28 +137,18 @@ void XdpTable::link_gone(Link& link) noexcept {
 std::vector<XdpAttachment> XdpTable::query() {
   sweep();
   std::vector<XdpAttachment> attachments;
-  const u64 netns = here(0).netns;
+  const u64 netns = InterfaceTable::here(0).netns;
   for (const auto& [place, slot] : slots_) {
     if (place.netns != netns) continue;
     XdpAttachment attachment;
     attachment.ifindex = place.ifindex;
-    attachment.ifname = interface_name(place.ifindex);
+    attachment.ifname = InterfaceTable::name(place.ifindex);
     attachment.mode = slot.mode;
     attachment.prog_id = slot.program->id;
     (slot.mode == XdpMode::driver ? attachment.drv_prog_id : attachment.skb_prog_id) = slot.program->id;
     attachments.push_back(std::move(attachment));
   }
   return attachments;
-}
-
-Result<hooks::XdpStats> XdpTable::stats(u32 ifindex) const {
-  const auto it = slots_.find(here(ifindex));
-  if (it == slots_.end()) return fail(ENOENT, fmt::format("no XDP program at interface {}", ifindex));
-  return it->second.hook->stats();
-}
-
-void XdpTable::refresh() {
-  for (auto& [place, slot] : slots_) slot.hook->set_program(config_of_(*slot.program).program);
 }
 
 void XdpTable::detach_all() {
@@ -209,13 +158,8 @@ void XdpTable::detach_all() {
 void XdpTable::sweep() {
   std::vector<Place> gone;
   for (const auto& [place, slot] : slots_)
-    if (slot.hook->gone()) gone.push_back(place);
+    if (interfaces_.gone(place)) gone.push_back(place);
   for (const Place place : gone) remove(place);
-  std::erase_if(taps_, [this](const auto& entry) {
-    if (!entry.second.gone()) return false;
-    remove(entry.first);  // the hook on it first
-    return true;
-  });
 }
 
 }  // namespace skep::runtime

@@ -4,8 +4,8 @@
 
 #include <mutex>
 
+#include "hooks/interface_hook.hpp"
 #include "hooks/programs.hpp"
-#include "hooks/xdp_attachment.hpp"
 #include "net/testbed.hpp"
 
 namespace skep::testing {
@@ -20,17 +20,17 @@ class OnVeth : public ::testing::Test {
   inline static std::unique_ptr<Testbed> bed;
 };
 
-using Attachment = std::unique_ptr<hooks::XdpAttachment>;
+using Attachment = std::unique_ptr<hooks::InterfaceHook>;
 
 /// Opens; the error is the caller's.
 inline Result<Attachment> try_attach(const Namespace& ns, u32 ifindex, const hooks::XdpProgram& program,
                                      TraceSink* trace = nullptr) {
   Result<Attachment> made = fail(EINVAL, "not run");
   ns.inside([&] {
-    hooks::XdpConfig config;
+    hooks::InterfaceHookConfig config;
     config.program = program;
     config.run.trace = trace;
-    made = hooks::XdpAttachment::open(ifindex, config);
+    made = hooks::InterfaceHook::open(ifindex, config);
   });
   return made;
 }

@@ -1,7 +1,7 @@
 // XDP programs as C++ functions, in the shape the runtime gives: an Entry over an xdp_buff.
 #pragma once
 #include "helpers/run_context.hpp"
-#include "hooks/xdp_attachment.hpp"
+#include "hooks/interface_hook.hpp"
 #include "kernel/uapi.hpp"
 #include "progs/xdp_buff.hpp"
 

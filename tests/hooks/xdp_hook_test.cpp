@@ -164,9 +164,9 @@ TEST(XdpAttachmentInMemory, ReplacesItsProgramAndDetaches) {
   auto port = std::move(*net::MemoryPort::open(5));
   auto* memory = port.get();
   std::atomic<int> first{0}, second{0};
-  hooks::XdpConfig config;
+  hooks::InterfaceHookConfig config;
   config.program = program(count_runs, &first);
-  auto attachment = hooks::XdpAttachment::open(std::move(port), config);
+  auto attachment = hooks::InterfaceHook::open(std::move(port), config);
   ASSERT_TRUE(attachment);
   const std::vector<std::byte> bytes(60);
   for (int i = 0; i < 100; i++) ASSERT_TRUE(memory->push(bytes));

@@ -134,9 +134,9 @@ TEST_F(XdpInterfaces, ATapOfOurOwnRunsThePrograms) {
     EXPECT_EQ(again.error().code, EEXIST);
     auto port = device->open_port();
     ASSERT_TRUE(port) << port.error().what;
-    hooks::XdpConfig config;
+    hooks::InterfaceHookConfig config;
     config.program = program(answer_echo);
-    attachment = std::move(*hooks::XdpAttachment::open(std::move(*port), config));
+    attachment = std::move(*hooks::InterfaceHook::open(std::move(*port), config));
   });
   own.must(
       "ip addr add 10.10.0.1/24 dev skep0 && ip link set skep0 up && "

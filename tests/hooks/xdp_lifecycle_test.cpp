@@ -64,9 +64,9 @@ TEST(XdpVictim, DISABLED_AttachesAndWaits) {
   const char* verdict = std::getenv("SKEP_TEST_VICTIM");
   ASSERT_NE(verdict, nullptr);
   const u32 value = static_cast<u32>(std::atoi(verdict));
-  hooks::XdpConfig config;
+  hooks::InterfaceHookConfig config;
   config.program = program(always, &value);
-  auto attachment = hooks::XdpAttachment::open(::if_nametoindex("vb"), config);
+  auto attachment = hooks::InterfaceHook::open(::if_nametoindex("vb"), config);
   ASSERT_TRUE(attachment) << attachment.error().what;
   std::ofstream(std::getenv("SKEP_TEST_READY")) << "ready";
   ::pause();
@@ -150,9 +150,9 @@ TEST_F(XdpLifecycle, WithoutCapabilitiesTheErrorSaysWhichAreMissing) {
         u32 effective, permitted, inheritable;
       } none[2]{};
       ASSERT_EQ(::syscall(SYS_capset, &header, &none), 0);
-      hooks::XdpConfig config;
+      hooks::InterfaceHookConfig config;
       config.program = program(always, &kPass);
-      made = hooks::XdpAttachment::open(index, config);
+      made = hooks::InterfaceHook::open(index, config);
     });
     return made;
   }();

@@ -35,6 +35,21 @@ run 0 skep daemon stop
 run 0 skep daemon status
 contains "status after stop" "no daemon is running" "$out"
 
+# what attaching to lo changes comes back after kill -9, too, with the next start
+setting=/proc/sys/net/ipv4/conf/lo/route_localnet
+equal "before" 0 "$(cat $setting)"
+run 0 skep prog load "$objects/globals.bpf.o" /sys/fs/bpf/on_lo
+run 0 skep net attach xdp name globals dev lo
+equal "while attached" 1 "$(cat $setting)"
+kill -9 "$(skep daemon status | sed -n 's/.*pid[ :]*\([0-9]*\).*/\1/p' | head -n 1)"
+sleep 0.3
+equal "left behind" 1 "$(cat $setting)"
+run 0 skep daemon start
+equal "after the next start" 0 "$(cat $setting)"
+run 0 skep daemon status
+contains "status says so" "$setting is 0 again" "$out"
+run 0 skep daemon stop
+
 # many clients at once start one daemon
 for i in {1..12}; do skep -j prog list >"$work/par.$i" 2>&1 & done
 wait %2 %3 %4 %5 %6 %7 %8 %9 2>/dev/null
