@@ -58,7 +58,7 @@ std::span<const Noun> nouns() {
       Noun{.name = "verify",
            .summary = "verify programs as Linux would, without loading them",
            .run = run_verify,
-           .forms = "[--program NAME] [--log-level N] [--against linux] [--btf FILE] OBJ...\n"
+           .forms = "[--program NAME] [--log-level N] [--against linux] [--btf FILE] [--explain] OBJ...\n"
                     "--raw TYPE FILE",
            .style = WordStyle::own_options,
            .ours = true},

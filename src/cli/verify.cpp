@@ -1,4 +1,5 @@
 // `skep verify`: the words, and one line or one JSON object a program.
+#include "cli/explain.hpp"
 #include "cli/tables.hpp"
 #include "cli/verify_work.hpp"
 
@@ -30,6 +31,8 @@ Outcome<VerifyRequest> take_request(Args& args) {
       request.against_linux = true;
     } else if (word == "--btf") {
       request.btf_file = TRY(value());
+    } else if (word == "--explain") {
+      request.explain = true;
     } else if (word == "--raw") {
       TRY(args.require(2));
       request.raw_type = TRY(take_type(TRY(args.take())));
@@ -55,7 +58,7 @@ void json_fields(JsonWriter& json, const Verdict& verdict) {
   json.field("log", std::string_view(verdict.log));
 }
 
-void print_json(JsonWriter& json, const ProgramVerdict& program) {
+void print_json(JsonWriter& json, const ProgramVerdict& program, const std::string& why) {
   json.begin_object();
   json.field("object", std::string_view(program.object));
   json.field("section", std::string_view(program.section));
@@ -73,7 +76,7 @@ void print_json(JsonWriter& json, const ProgramVerdict& program) {
     for (const std::string_view what : differences(program.skep, *program.linux_)) json.string(what);
     json.end_array();
   }
-  if (!program.explanation.empty()) json.field("explanation", std::string_view(program.explanation));
+  if (!why.empty()) json.field("explanation", std::string_view(why));
   json.end_object();
 }
 
@@ -84,7 +87,8 @@ std::string verdict_text(const Verdict& verdict) {
                      verdict.nanoseconds / 1000, verdict.judged ? "" : "(not verified) ", verdict.message);
 }
 
-void print_text(Cli& cli, const ProgramVerdict& program, const VerifyRequest& request) {
+void print_text(Cli& cli, const ProgramVerdict& program, const VerifyRequest& request,
+                const std::string& why) {
   std::string name = program.object;
   if (!program.program.empty())
     name += fmt::format(" {} {} ({}, {} insns)", program.section, program.program,
@@ -96,7 +100,7 @@ void print_text(Cli& cli, const ProgramVerdict& program, const VerifyRequest& re
     if (!differs.empty()) cli.print("  linux: {}\n", verdict_text(*program.linux_));
     for (const std::string_view what : differs) cli.print("  differs: {}\n", what);
   }
-  if (!program.explanation.empty()) cli.print("{}", program.explanation);
+  cli.print("{}", why);
 }
 
 }  // namespace
@@ -106,12 +110,14 @@ Outcome<void> run_verify(Cli& cli, Args args) {
   u64 rejected = 0, verdicts_differ = 0;
   if (cli.json_output()) cli.json().begin_array();
   auto outcome = verify_all(request, [&](const ProgramVerdict& program) {
+    const std::string why =
+        request.explain && program.skep.code != 0 ? explain(program.skep.log, program.skep.message) : "";
     if (program.skep.code != 0) ++rejected;
     if (program.linux_ && (program.skep.code == 0) != (program.linux_->code == 0)) ++verdicts_differ;
     if (cli.json_output())
-      print_json(cli.json(), program);
+      print_json(cli.json(), program, why);
     else
-      print_text(cli, program, request);
+      print_text(cli, program, request, why);
   });
   TRY(std::move(outcome));
   if (cli.json_output()) cli.json().end_array();

@@ -242,6 +242,21 @@ std::vector<Task> make_tasks(const std::vector<Object>& objects, const std::stri
   return tasks;
 }
 
+/// What any of the objects needs of this machine.
+loader::MachineEnvironment environment_of(const std::vector<Object>& objects) {
+  loader::MachineEnvironment all = loader::machine_environment(loader::ObjectSpec{});
+  for (const Object& object : objects) {
+    if (!object.spec || (all.btf != nullptr && all.environment.kconfig)) continue;
+    loader::MachineEnvironment one = loader::machine_environment(*object.spec);
+    if (all.btf == nullptr && one.btf != nullptr) {
+      all.btf = std::move(one.btf);
+      all.environment.kernel_btf = all.btf.get();
+    }
+    if (one.environment.kconfig) all.environment.kconfig = std::move(one.environment.kconfig);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::vector<std::string_view> differences(const Verdict& a, const Verdict& b) {
@@ -266,11 +281,7 @@ Outcome<void> verify_all(const VerifyRequest& request,
     else
       object.error = warnings.first.empty() ? spec.error().what : warnings.first;
   }
-  const loader::ObjectSpec nothing;
-  const loader::ObjectSpec* first = &nothing;
-  for (const Object& object : objects)
-    if (object.spec) first = &*object.spec;
-  loader::MachineEnvironment machine = loader::machine_environment(*first);
+  loader::MachineEnvironment machine = environment_of(objects);
   std::optional<btf::Btf> read;
   if (!request.btf_file.empty()) {
     auto file = loader::read_btf_file(request.btf_file);

@@ -40,7 +40,6 @@ struct ProgramVerdict {
   std::size_t insns = 0;
   Verdict skep;
   std::optional<Verdict> linux_;  ///< with --against linux
-  std::string explanation;        ///< with --explain
 };
 
 /// The names of what differs: "verdict", "errno", "message", "processed".

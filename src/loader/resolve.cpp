@@ -24,7 +24,8 @@ std::unexpected<Error> unsuitable(const Extern& ext, std::string_view value) {
 }
 
 Result<void> set_number(const Extern& ext, u64 value, MutBytes at) {
-  bool numeric = ext.config_type == KconfigType::integer || ext.config_type == KconfigType::character;
+  const bool numeric = ext.config_type == KconfigType::integer || ext.config_type == KconfigType::character ||
+                       ext.config_type == KconfigType::boolean;
   if (!numeric)
     return fail(EINVAL, fmt::format("extern (kcfg) '{}': value '{}' implies integer, char or boolean type",
                                     ext.name, value));

@@ -1,5 +1,7 @@
 // Calls of helpers: may this program call it, do the arguments fit its contract, what comes back (kernel:
 // check_helper_call()).
+#include <cctype>
+
 #include "verifier/call/helper_ids.hpp"
 #include "verifier/walk/walk.hpp"
 
@@ -72,13 +74,116 @@ Status Walk::check_helper_call(const Insn& insn) {
   for (s32 i = 0; i < meta.access_size; ++i)  // memory that the helper fills
     CHECK(check_mem_access(meta.regno, i, 1, Access::write, -1, false, false));
   if (meta.release_regno != 0) CHECK(release_argument(*contract, meta));
-  if (func_id == fn_id::tail_call) CHECK(check_resource_leak("tail_call", true));
+  CHECK(check_special_helper(*contract, meta));
+  CHECK(enter_callbacks(meta));
   clear_caller_saved(e.cur->cur());
   CHECK(set_call_result(*contract, meta));
   CHECK(check_map_helper_pair(meta.map, func_id));
   if (func_id == fn_id::tail_call) return e.cur->curframe != 0 ? leave_by_tail_call() : passed;
-  if (contract->changes_packet) clear_packet_pointers();
+  if (contract->changes_packet || meta.changes_packet) clear_packet_pointers();
   return passed;
+}
+
+namespace {
+
+bool one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
+bool ends_word(char c) {
+  return c == 0 || std::isspace(static_cast<unsigned char>(c)) != 0 ||
+         std::ispunct(static_cast<unsigned char>(c)) != 0;
+}
+
+/// One conversion, `at` behind its percent sign; false if bpf_snprintf() does not have it.
+bool skip_conversion(std::string_view format, std::size_t& at) {
+  const auto peek = [&](std::size_t i) { return at + i < format.size() ? format[at + i] : '\0'; };
+  while (one_of(peek(0), "0+- ") && peek(0) != 0) ++at;
+  while (std::isdigit(static_cast<unsigned char>(peek(0))) != 0) ++at;
+  if (peek(0) == 'p') {
+    if ((peek(1) == 'k' || peek(1) == 'u') && peek(2) == 's') {
+      at += 3;
+      return ends_word(peek(0));
+    }
+    if (ends_word(peek(1)) || one_of(peek(1), "KxsSB")) {
+      ++at;
+      return true;
+    }
+    if ((peek(1) != 'i' && peek(1) != 'I') || (peek(2) != '4' && peek(2) != '6')) return false;
+    at += 3;
+    return true;
+  }
+  if (peek(0) == 's') {
+    ++at;
+    return ends_word(peek(0));
+  }
+  if (peek(0) == 'c') {
+    ++at;
+    return true;
+  }
+  if (peek(0) == 'l') ++at;
+  if (peek(0) == 'l') ++at;
+  const bool known = peek(0) != 0 && one_of(peek(0), "iduxX");
+  ++at;
+  return known;
+}
+
+/// A format that bpf_snprintf() prints with so many arguments (kernel: bpf_bprintf_prepare()).
+bool format_ok(std::string_view format, u64 args) {
+  u64 used = 0;
+  for (std::size_t at = 0; at < format.size();) {
+    const auto c = static_cast<unsigned char>(format[at]);
+    if (c >= 0x80 || (std::isprint(c) == 0 && std::isspace(c) == 0)) return false;
+    ++at;
+    if (c != '%') continue;
+    if (at < format.size() && format[at] == '%') {
+      ++at;
+      continue;
+    }
+    if (used++ >= args || !skip_conversion(format, at)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+/// What is demanded of single helpers beyond their contracts.
+Status Walk::check_special_helper(const helpers::Contract& contract, CallMeta& meta) {
+  switch (meta.func_id) {
+    case fn_id::tail_call:
+      return check_resource_leak("tail_call", true);
+    case fn_id::get_local_storage:
+      if (!regs()[2].is_const() || regs()[2].num.var_off.value != 0)
+        return e.reject(EINVAL, "get_local_storage() doesn't support non-zero flags\n");
+      return mark_precise(2);
+    case fn_id::snprintf: {
+      const RegState& text = regs()[3];
+      const u64 bytes = regs()[5].num.var_off.value;
+      if (bytes % 8 != 0) return Status(EINVAL);
+      const auto rest = text.map->rodata.subspan(static_cast<std::size_t>(text.off) + text.num.var_off.value);
+      std::string_view format(reinterpret_cast<const char*>(rest.data()), rest.size());
+      format = format.substr(0, format.find('\0'));
+      return format_ok(format, bytes / 8) ? passed : e.reject(EINVAL, "Invalid format string\n");
+    }
+    case fn_id::dynptr_from_mem:
+      if (regs()[1].type != Base::map_value)
+        return e.reject(EACCES, "Unsupported reg type {} for bpf_dynptr_from_mem data\n",
+                        type_text(regs()[1].type));
+      return passed;
+    case fn_id::dynptr_data: {
+      const RegState* dynptr = dynptr_behind(regs()[1]);
+      if (dynptr == nullptr) return Status(EFAULT);
+      meta.dynptr_id = dynptr->id;
+      meta.ref_obj_id = dynptr->ref_obj_id;
+      return passed;
+    }
+    case fn_id::dynptr_write: {
+      const RegState* dynptr = dynptr_behind(regs()[1]);
+      if (dynptr == nullptr) return Status(EFAULT);
+      meta.changes_packet = dynptr_kind(*dynptr) == DynptrKind::skb;
+      return passed;
+    }
+    default:
+      meta.changes_packet = contract.changes_packet;
+      return passed;
+  }
 }
 
 /// A tail call that succeeds ends the subprogram with an unknown result; one that fails goes on.
@@ -93,10 +198,12 @@ Status Walk::leave_by_tail_call() {
   return passed;
 }
 
-Status Walk::release_argument(const helpers::Contract&, const CallMeta& meta) {
+Status Walk::release_argument(const helpers::Contract& contract, const CallMeta& meta) {
   const RegState& reg = regs()[meta.release_regno];
   Status status(EINVAL);
-  if (meta.ref_obj_id != 0) {
+  if (contract.args[meta.release_regno - 1].kind == Arg::dynptr) {
+    status = release_dynptr(reg);
+  } else if (meta.ref_obj_id != 0) {
     status = meta.func_id == fn_id::kptr_xchg ? release_to_kptr(meta.ref_obj_id)
                                               : release_reference(meta.ref_obj_id);
   } else if (reg.is_const() && reg.num.var_off.value == 0) {
@@ -130,12 +237,18 @@ Status Walk::set_call_result(const helpers::Contract& contract, const CallMeta& 
       break;
     }
     case Ret::ringbuf_mem:
+    case Ret::dynptr_mem:
     case Ret::mem:
       if (contract.ret == Ret::ringbuf_mem || (contract.ret_flags & helpers::ringbuf) != 0)
         flags = static_cast<u16>(flags | tf::ringbuf);
       if ((contract.ret_flags & helpers::rdonly) != 0) flags = static_cast<u16>(flags | tf::rdonly);
       mark_known_zero_pointer(r0, {Base::mem, flags});
+      r0.raw = 0;
       r0.mem_size = static_cast<u32>(meta.mem_size);
+      if (contract.ret == Ret::dynptr_mem) {
+        r0.map_uid = meta.dynptr_id;
+        r0.ref_obj_id = meta.ref_obj_id;
+      }
       break;
     case Ret::socket:
       mark_known_zero_pointer(r0, {Base::sock, flags});
@@ -150,8 +263,6 @@ Status Walk::set_call_result(const helpers::Contract& contract, const CallMeta& 
     case Ret::mem_or_btf_id:
       CHECK(set_btf_result(contract, meta));
       break;
-    default:
-      return unsupported("helpers that return this kind of pointer");
   }
   if (r0.type.maybe_null()) r0.id = ++e.id_gen;
   if (fn_id::casts_pointer(meta.func_id)) {
@@ -201,7 +312,8 @@ Status Walk::release_reference(u32 id) {
 /// The packet may have moved: no pointer into it holds any longer.
 void Walk::clear_packet_pointers() {
   for_each_reg(*e.cur, [&](RegState& reg) {
-    if (reg.type.is_packet_any()) mark_invalid(reg);
+    const bool slice = reg.type.base == Base::mem && (reg.type.flags & tf::packet_slice) != 0;
+    if (reg.type.is_packet_any() || slice) mark_invalid(reg);
   });
 }
 

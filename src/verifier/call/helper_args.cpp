@@ -68,7 +68,12 @@ constexpr TypeList types_for(Arg kind) {
     case Arg::stack:
       return one(ptr_(Base::stack));
     case Arg::const_str:
+    case Arg::timer:
       return one(ptr_(Base::map_value));
+    case Arg::spin_lock:
+      return kptr_types;
+    case Arg::dynptr:
+      return {{ptr_(Base::stack), ptr_(Base::dynptr)}, 2};
     default:
       return {};
   }
@@ -80,11 +85,22 @@ Access access_of(const ArgSpec& spec) {
   return (spec.flags & (helpers::mem_write | helpers::uninit)) != 0 ? Access::write : Access::read;
 }
 
+/// What a map's value is depends on the map: sockets, or what a filter is asked for (kernel:
+/// resolve_map_arg_type()).
+ArgSpec spec_for_map(const ArgSpec& spec, const CallMeta& meta) {
+  if (spec.kind != Arg::map_value || meta.map == nullptr) return spec;
+  if (meta.map->type == MapType::sockmap || meta.map->type == MapType::sockhash)
+    return {Arg::btf_id_sock_common};
+  if (meta.map->type == MapType::bloom_filter && meta.func_id == fn_id::map_peek_elem)
+    return {Arg::map_value};
+  return spec;
+}
+
 }  // namespace
 
 Status Walk::check_helper_arg(u32 arg, const helpers::Contract& contract, CallMeta& meta) {
   const u32 regno = arg + 1;
-  const ArgSpec& spec = contract.args[arg];
+  const ArgSpec spec = spec_for_map(contract.args[arg], meta);
   if (spec.kind == Arg::none) return passed;
   CHECK(check_reg(regno, Use::source));
   if (spec.kind == Arg::anything) return passed;
@@ -97,21 +113,33 @@ Status Walk::check_helper_arg(u32 arg, const helpers::Contract& contract, CallMe
     CHECK(check_arg_type(regno, spec, meta));
     CHECK(check_arg_offset(reg, regno, spec));
   }
-  if ((spec.flags & helpers::release) != 0) {
-    if (reg.ref_obj_id == 0 && !is_null(reg))
-      return e.reject(EINVAL, "R{} must be referenced when passed to release function\n", regno);
-    meta.release_regno = regno;
-  }
-  if (reg.ref_obj_id != 0) {
+  if ((spec.flags & helpers::release) != 0) CHECK(check_release_arg(regno, spec, meta));
+  if (reg.ref_obj_id != 0 && spec.kind != Arg::kptr) {
     if (meta.ref_obj_id != 0)
       return e.reject(EACCES, "more than one arg with ref_obj_id R{} {} {}\n", regno, reg.ref_obj_id,
                       meta.ref_obj_id);
     meta.ref_obj_id = reg.ref_obj_id;
   }
-  return check_arg_by_kind(arg, contract, meta);
+  return check_arg_by_kind(arg, contract, spec, meta);
 }
 
-Status Walk::check_arg_type(u32 regno, const ArgSpec& spec, const CallMeta& meta) {
+/// What the helper releases was acquired.
+Status Walk::check_release_arg(u32 regno, const ArgSpec& spec, CallMeta& meta) {
+  const RegState& reg = regs()[regno];
+  meta.release_regno = regno;
+  if (spec.kind == Arg::dynptr) {
+    if (reg.type != Base::stack) return e.reject(EINVAL, "cannot release unowned const bpf_dynptr\n");
+    u32 spi = 0;
+    if (dynptr_place(reg, spi) != DynptrPlace::ok || frame_of(reg).slots[spi].spilled.ref_obj_id == 0)
+      return e.reject(EINVAL, "arg {} is an unacquired reference\n", regno);
+    return passed;
+  }
+  if (reg.ref_obj_id == 0 && !is_null(reg))
+    return e.reject(EINVAL, "R{} must be referenced when passed to release function\n", regno);
+  return passed;
+}
+
+Status Walk::check_arg_type(u32 regno, const ArgSpec& spec, CallMeta& meta) {
   const RegState& reg = regs()[regno];
   const TypeList list = types_for(spec.kind);
   if (list.count == 0)
@@ -119,6 +147,7 @@ Status Walk::check_arg_type(u32 regno, const ArgSpec& spec, const CallMeta& meta
   RegType type = reg.type;
   if ((spec.flags & helpers::rdonly) != 0) type.flags = static_cast<u16>(type.flags & ~tf::rdonly);
   if (nullable(spec)) type.flags = static_cast<u16>(type.flags & ~tf::maybe_null);
+  if (spec.kind == Arg::mem) type.flags = static_cast<u16>(type.flags & ~tf::packet_slice);
   if (meta.func_id == fn_id::kptr_xchg && regno == 2)
     type.flags = static_cast<u16>(type.flags & ~(tf::alloc | tf::percpu));
   std::string expected;
@@ -133,6 +162,7 @@ Status Walk::check_arg_type(u32 regno, const ArgSpec& spec, const CallMeta& meta
 
 Status Walk::check_arg_offset(const RegState& reg, u32 regno, const ArgSpec& spec) {
   if ((spec.flags & helpers::release) != 0) {
+    if (spec.kind == Arg::dynptr && reg.type == Base::stack) return passed;
     if (reg.off != 0)
       return e.reject(
           EINVAL, "R{} must have zero offset when passed to release func or trusted arg to kfunc\n", regno);
@@ -158,12 +188,16 @@ Status Walk::check_arg_offset(const RegState& reg, u32 regno, const ArgSpec& spe
   return check_pointer_unmodified(reg, regno, false);
 }
 
-Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallMeta& meta) {
+Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, const ArgSpec& spec,
+                               CallMeta& meta) {
   const u32 regno = arg + 1;
-  const ArgSpec& spec = contract.args[arg];
   const RegState& reg = regs()[regno];
   switch (spec.kind) {
     case Arg::const_map_ptr:
+      // Two lookups in a map of maps may give two maps: a timer belongs to the one its value is in.
+      if (meta.map != nullptr && (meta.map != reg.map || meta.map_uid != reg.map_uid))
+        return e.reject(EINVAL, "timer pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}\n",
+                        meta.map_uid, reg.map_uid);
       meta.map = reg.map;
       meta.map_uid = reg.map_uid;
       return passed;
@@ -180,7 +214,14 @@ Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallM
       meta.raw_mode = (spec.flags & helpers::uninit) != 0;
       return check_helper_mem(regno, static_cast<s32>(meta.map->value_size), access_of(spec), false, &meta);
     case Arg::func:
-      return unsupported("helpers that call back");
+      meta.subprogno = reg.subprog;
+      return passed;
+    case Arg::spin_lock:
+      return check_spin_lock(regno, meta.func_id == fn_id::spin_lock);
+    case Arg::timer:
+      return check_timer(regno, meta);
+    case Arg::dynptr:
+      return check_dynptr_arg(regno, spec);
     case Arg::mem:
       meta.raw_mode = (spec.flags & helpers::uninit) != 0;
       if ((spec.flags & helpers::fixed_size) == 0) return passed;  // its size is the next argument
@@ -203,7 +244,7 @@ Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallM
       meta.ret_btf_id = reg.btf_id;
       return passed;
     case Arg::const_str:
-      return unsupported("constant strings as helper arguments");
+      return check_const_string(regno);
     default:
       return passed;
   }
@@ -223,14 +264,19 @@ Status Walk::check_helper_mem(u32 regno, s32 size, Access access, bool zero_size
     case Base::map_value:
       CHECK(check_map_permission(reg, reg.off, size, access));
       return check_map_range(regno, reg.off, size, zero_size_allowed, true);
+    case Base::buf:
+      return check_buffer_access(regno, reg.off, static_cast<u32>(size), access, -1);
+    case Base::btf_id:
+      if (size <= 0) break;
+      return check_btf_access(regno, reg.off, static_cast<u32>(size), Access::read, -1);
+    case Base::ctx:  // of the types whose context is plain bytes: as much of it as is asked for
+      if (e.input.type != ProgType::syscall) break;
+      if (size == 0) return zero_size_allowed ? passed : Status(EACCES);
+      return check_mem_access(regno, size - 1, 1, access, -1, false, false);
     case Base::mem:
       if (reg.type.rdonly() && access == Access::write)
         return e.reject(EACCES, "R{} cannot write into {}\n", regno, type_text(reg.type));
       return check_region(regno, reg.off, size, reg.mem_size, zero_size_allowed);
-    case Base::btf_id:
-      return check_btf_access(regno, reg.off, static_cast<u32>(size), Access::read, -1);
-    case Base::buf:
-      return check_buffer_access(regno, reg.off, static_cast<u32>(size), access, -1);
     case Base::stack:
       return check_stack_range(regno, reg.off, size, zero_size_allowed, access, meta);
     default:

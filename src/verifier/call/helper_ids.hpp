@@ -17,21 +17,26 @@ inline constexpr s32 map_lookup_elem = 1, map_update_elem = 2, map_delete_elem =
                      skc_lookup_tcp = 99, sk_storage_get = 107, sk_storage_delete = 108, skb_output = 111,
                      probe_read_user_str = 114, probe_read_kernel_str = 115, xdp_output = 121,
                      ringbuf_output = 130, ringbuf_reserve = 131, ringbuf_query = 134, skc_to_tcp6_sock = 136,
-                     skc_to_udp6_sock = 140, get_task_stack = 141, for_each_map_elem = 164, loop = 181,
-                     kptr_xchg = 194, map_lookup_percpu_elem = 195, skc_to_mptcp_sock = 196, ringbuf_reserve_dynptr = 198,
-                     ringbuf_submit_dynptr = 199, ringbuf_discard_dynptr = 200, user_ringbuf_drain = 209;
+                     skc_to_udp6_sock = 140, get_task_stack = 141, for_each_map_elem = 164,
+                     timer_set_callback = 170, snprintf = 165, find_vma = 180, loop = 181,
+                     map_lookup_percpu_elem = 195, ringbuf_reserve_dynptr = 198, ringbuf_submit_dynptr = 199,
+                     ringbuf_discard_dynptr = 200, dynptr_write = 202, dynptr_data = 203,
+                     dynptr_from_mem = 197, inode_storage_get = 145, inode_storage_delete = 146,
+                     task_storage_get = 156, task_storage_delete = 157, cgrp_storage_get = 210,
+                     cgrp_storage_delete = 211, kptr_xchg = 194, skc_to_unix_sock = 178,
+                     skc_to_mptcp_sock = 196, user_ringbuf_drain = 209;
 
 /// The result is a reference that must be released.
 inline bool acquires(s32 id, const maps::MapFacts* map) {
-  return id == kptr_xchg || id == sk_lookup_tcp || id == sk_lookup_udp || id == skc_lookup_tcp ||
-         id == ringbuf_reserve ||
+  return id == sk_lookup_tcp || id == sk_lookup_udp || id == skc_lookup_tcp || id == ringbuf_reserve ||
+         id == kptr_xchg ||
          (id == map_lookup_elem && map != nullptr &&
           (map->type == MapType::sockmap || map->type == MapType::sockhash));
 }
 /// The result is the argument by another type, and lives as long.
 inline bool casts_pointer(s32 id) {
   return id == tcp_sock || id == sk_fullsock || (id >= skc_to_tcp6_sock && id <= skc_to_udp6_sock) ||
-         id == skc_to_mptcp_sock;
+         id == skc_to_unix_sock || id == skc_to_mptcp_sock;
 }
 /// The result is an error or at most the size argument.
 inline bool returns_size(s32 id) {

@@ -63,6 +63,16 @@ constexpr Pair map_takes_only[] = {
     {MapType::sk_storage, sk_storage_delete},
     {MapType::bloom_filter, map_peek_elem},
     {MapType::bloom_filter, map_push_elem},
+    {MapType::inode_storage, inode_storage_get},
+    {MapType::inode_storage, inode_storage_delete},
+    {MapType::task_storage, task_storage_get},
+    {MapType::task_storage, task_storage_delete},
+    {MapType::cgrp_storage, cgrp_storage_get},
+    {MapType::cgrp_storage, cgrp_storage_delete},
+    {MapType::sk_storage, kptr_xchg},
+    {MapType::inode_storage, kptr_xchg},
+    {MapType::task_storage, kptr_xchg},
+    {MapType::cgrp_storage, kptr_xchg},
 };
 
 /// ... and a helper in this one takes only the map types named with it.
@@ -111,12 +121,45 @@ constexpr Pair func_takes_only[] = {
     {MapType::lru_percpu_hash, map_lookup_percpu_elem},
     {MapType::sk_storage, sk_storage_get},
     {MapType::sk_storage, sk_storage_delete},
+    {MapType::inode_storage, inode_storage_get},
+    {MapType::inode_storage, inode_storage_delete},
+    {MapType::task_storage, task_storage_get},
+    {MapType::task_storage, task_storage_delete},
+    {MapType::cgrp_storage, cgrp_storage_get},
+    {MapType::cgrp_storage, cgrp_storage_delete},
 };
 
 }  // namespace
 
+/// Where no socket can be locked, programs may change maps of sockets (kernel: may_update_sockmap()).
+bool Walk::may_change_sockets(s32 func_id) const {
+  switch (e.input.type) {
+    case ProgType::tracing:
+      return e.input.expected_attach_type == AttachType::trace_iter;
+    case ProgType::sock_ops:
+      return func_id == map_delete_elem;
+    case ProgType::socket_filter:
+    case ProgType::sched_cls:
+    case ProgType::sched_act:
+    case ProgType::xdp:
+    case ProgType::sk_reuseport:
+    case ProgType::flow_dissector:
+    case ProgType::sk_lookup:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Status Walk::check_map_helper_pair(const maps::MapFacts* map, s32 func_id) {
   if (map == nullptr) return passed;
+  const bool sockets = map->type == MapType::sockmap || map->type == MapType::sockhash;
+  if (sockets && (func_id == map_update_elem || func_id == map_delete_elem)) {
+    if (may_change_sockets(func_id)) return passed;
+    e.log.say("cannot update sockmap in this context\n");
+    return e.reject(EINVAL, "cannot pass map_type {} into func {}\n", static_cast<u32>(map->type),
+                    helper_text(func_id));
+  }
   bool map_listed = false, func_listed = false, map_ok = false, func_ok = false;
   for (const Pair& p : map_takes_only) {
     map_listed = map_listed || p.map == map->type;

@@ -1,6 +1,7 @@
 // Calls of the program's own functions: static ones are walked in the caller's context, global ones by
 // themselves, from their BTF signature (kernel: check_func_call(), setup_func_entry(),
 // btf_prepare_func_args(), btf_check_func_arg_match()).
+#include "verifier/kfunc/context_types.hpp"
 #include "verifier/walk/walk.hpp"
 
 namespace skep::verifier {
@@ -98,7 +99,7 @@ Status Walk::prepare_global_args(u32 subprog) {
     }
     const u32 target = types->skip_modifiers(type.type);
     const std::string_view target_name = types->name(target);
-    if (target_name == "xdp_md" || target_name == "__sk_buff" || target_name == "bpf_raw_tracepoint_args") {
+    if (kfunc::is_context_type(*types, type, e.input.type)) {
       arg.kind = GlobalArg::Kind::ctx;
       continue;
     }

@@ -184,12 +184,4 @@ void Walk::invalidate_non_owning() {
   });
 }
 
-Status Walk::check_kfunc_dynptr(Call& call, u32) {
-  return unsupported(fmt::format("dynptrs as arguments of kernel function {}", call.name));
-}
-
-Status Walk::set_slice_result(const Call& call) {
-  return unsupported(fmt::format("kernel function {}", call.name));
-}
-
 }  // namespace skep::verifier

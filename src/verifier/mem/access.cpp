@@ -293,7 +293,11 @@ Status Walk::fill_from_ctx(RegState& value, progs::CtxKind kind) {
     case progs::CtxKind::sk_buff:
       break;
   }
-  return unsupported("pointers to structures of the kernel");
+  const std::string_view name = kind == progs::CtxKind::sk_buff ? "sk_buff" : "nf_hook_state";
+  const u32 id = kernel_struct(name);
+  if (id == 0) return unsupported("pointers to structures of the kernel without its BTF");
+  mark_btf_load(value, Base::btf_id, kernel_btf(), id, tf::trusted);
+  return passed;
 }
 
 /// An unchanged pointer, but for a constant positive offset where allowed (kernel: __check_ptr_off_reg()).

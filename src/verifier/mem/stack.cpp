@@ -128,6 +128,7 @@ Status Walk::stack_write_fixed(Frame& frame, s32 off, u32 size, s32 value_regno)
   const Insn& insn = insns[e.insn_idx];
   RegState* value = value_regno >= 0 ? &regs()[value_regno] : nullptr;
   StackSlot& slot = frame.slots[spi];
+  CHECK(destroy_dynptr_at(frame, spi));
   check_fastcall_contract(frame, off);
   scratch_slot(spi);
   if (size == 8) live.mark_write(frame.frameno, u64{1} << spi);

@@ -21,8 +21,10 @@ Status Walk::check_max_stack_depth() {
   bool private_stack = private_stack_type(e.input.type);
   for (u32 i = 0; i < e.program.subprog_count(); ++i)
     if (e.program.subprogs[i].has_tail_call) private_stack = false;
-  if (e.program.exception_callback != 0) CHECK(depth_of_chain(e.program.exception_callback, private_stack));
-  return depth_of_chain(0, private_stack);
+  for (u32 i = 0; i < e.program.subprog_count(); ++i)
+    if (i == 0 || e.subprog_aux[i].is_async_callback || i == e.program.exception_callback)
+      CHECK(depth_of_chain(i, private_stack));
+  return passed;
 }
 
 /// Follows every call from `subprog` on, depth first; recursion was refused before.
@@ -72,6 +74,7 @@ Status Walk::depth_of_chain(u32 subprog, bool private_stack) {
           return e.reject(EINVAL, "insn {} cannot call exception cb directly\n", level.next_insn);
         ++level.next_insn;
         if (callee < 0) continue;
+        if (names && e.subprog_aux[static_cast<u32>(callee)].is_async_callback) continue;
         if (chain.size() >= limits::max_call_frames)
           return e.reject(E2BIG, "the call stack of {} frames is too deep !\n", chain.size());
         at = static_cast<u32>(callee);

@@ -19,6 +19,13 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
     min_off = static_cast<s32>(reg.num.smin) + off;
     max_off = static_cast<s32>(reg.num.smax) + off;
   }
+  if (meta != nullptr && meta->raw_mode)
+    for (s32 i = min_off; i < max_off + size; ++i) {
+      const u32 byte_idx = static_cast<u32>(-i - 1);
+      if (byte_idx / 8 < frame.slot_count &&
+          frame.slots[byte_idx / 8].bytes[byte_idx % 8] == SlotByte::dynptr)
+        return e.reject(EACCES, "potential write to dynptr at off={} disallowed\n", i);
+    }
   if (meta != nullptr && meta->raw_mode) {  // filled after the arguments are checked, byte by byte
     meta->access_size = size;
     meta->regno = regno;
@@ -37,6 +44,12 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
         for (SlotByte& b : slot.bytes)
           if (b != SlotByte::invalid) b = SlotByte::misc;
       }
+    } else if (byte != SlotByte::misc) {  // a dynptr, an iterator: nobody else's to read
+      if (reg.num.is_const())
+        return e.reject(EACCES, "invalid read from stack R{} off {}+{} size {}\n", regno, min_off,
+                        i - min_off, size);
+      return e.reject(EACCES, "invalid read from stack R{} var_off {}+{} size {}\n", regno,
+                      tnum_text(reg.num.var_off), i - min_off, size);
     }
     if (byte > SlotByte::zero) {
       if (reg.num.is_const())

@@ -50,7 +50,9 @@ bool Walk::refs_safe(const State& old, const State& cur) {
   if (old.active_lock_ptr != cur.active_lock_ptr || !idmap.check(old.active_lock_id, cur.active_lock_id))
     return false;
   for (u32 i = 0; i < old.ref_count; ++i)
-    if (old.refs[i].kind != cur.refs[i].kind || !idmap.check(old.refs[i].id, cur.refs[i].id)) return false;
+    if (old.refs[i].kind != cur.refs[i].kind || old.refs[i].ptr != cur.refs[i].ptr ||
+        !idmap.check(old.refs[i].id, cur.refs[i].id))
+      return false;
   return true;
 }
 
@@ -138,7 +140,8 @@ bool Walk::stack_safe(const Frame& old, const Frame& cur, Exactness exact) {
            !idmap.check(a.ref_obj_id, c.ref_obj_id)))
         return false;
       if (kind == SlotByte::irq_flag && !idmap.check(a.ref_obj_id, c.ref_obj_id)) return false;
-      if (kind == SlotByte::dynptr) return false;
+      if (kind == SlotByte::dynptr && (a.mem_size != c.mem_size || !idmap.check(a.ref_obj_id, c.ref_obj_id)))
+        return false;
     }
   }
   return true;

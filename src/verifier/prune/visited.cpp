@@ -55,14 +55,17 @@ Status Walk::is_state_visited(bool& seen) {
     bool hit = false;
     bool loop = false;
     if (old.branches != 0) {  // on the current path: a loop
-      bool check_infinite = true;
-      if (notes.iter_next) {
+      // Another entry into an asynchronous callback is no loop, but it is not finished either.
+      bool check_infinite =
+          !old.cur().in_async_callback || old.cur().async_entry_count == cur.cur().async_entry_count;
+      const bool same_entry = check_infinite;
+      if (same_entry && notes.iter_next) {
         hit = loop = states_equal(old, cur, Exactness::range_within) && iter_is_active(cur);
         check_infinite = false;
-      } else if (may_goto && old.may_goto_depth != cur.may_goto_depth &&
+      } else if (same_entry && may_goto && old.may_goto_depth != cur.may_goto_depth &&
                  states_equal(old, cur, Exactness::range_within)) {
         hit = loop = true;
-      } else if (notes.calls_callback) {
+      } else if (same_entry && notes.calls_callback) {
         hit = loop = states_equal(old, cur, Exactness::range_within);
         check_infinite = false;
       }

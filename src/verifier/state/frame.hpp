@@ -37,6 +37,7 @@ struct Frame {
   u32 subprogno = 0;
   u32 callback_depth = 0;
   ReturnRange callback_range{};
+  u32 async_entry_count = 0;  ///< how many asynchronous callbacks led here
   bool in_callback = false;
   bool in_async_callback = false;
   u16 slot_count = 0;  ///< allocated slots (kernel: allocated_stack / 8)

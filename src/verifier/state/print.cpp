@@ -117,6 +117,16 @@ std::string slot_text(const StackSlot& slot, u32 frameno) {
   return letters + reg_text(slot.spilled, frameno);
 }
 
+/// Only the first slot of a dynptr is shown.
+void print_dynptr(Log& log, const RegState& dynptr, u32 slot) {
+  std::string text;
+  bool comma = false;
+  if (dynptr.id != 0) attribute(text, comma, fmt::format("id={}", dynptr.id));
+  if (dynptr.ref_obj_id != 0) attribute(text, comma, fmt::format("ref_id={}", dynptr.ref_obj_id));
+  log.write(fmt::format(" fp{}=dynptr_{}({})", -8 * (static_cast<s32>(slot) + 1),
+                        dynptr_kind_name(dynptr_kind(dynptr)), text));
+}
+
 }  // namespace
 
 namespace {
@@ -146,6 +156,11 @@ void print_frame(Log& log, const State& state, const Frame& frame, const Scratch
     if (scratched != nullptr && (scratched->slots >> i & 1) == 0) continue;
     if (frame.slots[i].bytes[7] == SlotByte::iter) {
       print_iter(log, frame.slots[i].spilled, i);
+      continue;
+    }
+    if (frame.slots[i].bytes[7] == SlotByte::dynptr) {
+      i += dynptr_slots - 1;
+      print_dynptr(log, frame.slots[i].spilled, i);
       continue;
     }
     const std::string text = slot_text(frame.slots[i], frame.frameno);

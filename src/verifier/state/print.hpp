@@ -3,6 +3,7 @@
 #include <string>
 
 #include "verifier/log/log.hpp"
+#include "verifier/state/dynptr.hpp"
 #include "verifier/state/state.hpp"
 
 namespace skep::verifier {

@@ -35,7 +35,8 @@ inline constexpr u32 base_count = static_cast<u32>(Base::dynptr) + 1;
 
 namespace tf {  // type flags
 inline constexpr u16 none = 0, maybe_null = 1, rdonly = 2, ringbuf = 4, user = 8, percpu = 16, rcu = 32,
-                     untrusted = 64, trusted = 128, alloc = 256, non_owning = 512;
+                     untrusted = 64, trusted = 128, alloc = 256, non_owning = 512,
+                     packet_slice = 1024;  // of mem: part of a packet, through a dynptr
 }  // namespace tf
 
 struct RegType {

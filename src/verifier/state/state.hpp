@@ -12,6 +12,7 @@ struct Reference {
   u32 id = 0;
   s32 insn_idx = 0;  ///< where it was acquired
   RefKind kind = RefKind::pointer;
+  const void* ptr = nullptr;  ///< lock: the map (or the type) whose lock it is
 };
 inline constexpr u32 max_references = 64;
 

@@ -60,8 +60,7 @@ Status Walk::leave_by_exception(bool& path_ends) {
 }
 
 Status Walk::check_reference_leak() {
-  const Frame& frame = e.cur->cur();
-  if (!throwing && frame.frameno != 0 && !frame.in_callback) return passed;
+  if (!throwing && e.cur->curframe != 0) return passed;  // the caller may hold it, and give it back
   Status status = passed;
   for (u32 i = 0; i < e.cur->ref_count; ++i) {
     const Reference& ref = e.cur->refs[i];
@@ -115,10 +114,23 @@ Status Walk::reject_out_of_range(const RegState& reg, ReturnRange range, std::st
                   range.min, range.max);
 }
 
+/// Callbacks that run by themselves return 0.
+Status Walk::check_async_return(u32 regno, std::string_view reg_name) {
+  const RegState& reg = regs()[regno];
+  if (!reg.is_scalar())
+    return e.reject(EINVAL, "At async callback return the register R{} is not a known value ({})\n", regno,
+                    type_text(reg.type));
+  CHECK(mark_precise(regno));
+  if (reg.num.smin < 0 || reg.num.smax > 0)
+    return reject_out_of_range(reg, {0, 0}, "At async callback return", reg_name);
+  return passed;
+}
+
 /// What the program returns (kernel: check_return_code()).
 Status Walk::check_return_value(u32 regno, std::string_view reg_name) {
   CHECK(check_reg(regno, Use::source));
   const RegState& reg = regs()[regno];
+  if (e.cur->frame[0]->in_async_callback) return check_async_return(regno, reg_name);
   const u32 root = e.cur->frame[0]->subprogno;
   if (root != 0 && root != e.program.exception_callback) {  // a global function by itself
     if (!reg.is_scalar())

@@ -12,6 +12,7 @@
 #include "verifier/prune/idmap.hpp"
 #include "verifier/prune/linked.hpp"
 #include "verifier/prune/liveness.hpp"
+#include "verifier/state/dynptr.hpp"
 #include "verifier/state/print.hpp"
 
 namespace skep::verifier {
@@ -31,6 +32,8 @@ struct CallMeta {
   u64 msize_max = 0;  ///< largest size argument
   u32 ref_obj_id = 0;
   u32 subprogno = 0;
+  bool changes_packet = false;
+  u32 dynptr_id = 0;  ///< of the dynptr that the result is memory of
   s32 func_id = 0;
   s64 const_map_key = -1;              ///< -1: not known
   const btf::Field* kptr = nullptr;    ///< the field that bpf_kptr_xchg() changes
@@ -214,18 +217,43 @@ class Walk {
   Status check_helper_call(const isa::Insn& insn);
   Status check_helper_known(s32 func_id, const helpers::Contract*& contract);
   Status check_helper_arg(u32 arg, const helpers::Contract& contract, CallMeta& meta);
-  Status check_arg_type(u32 regno, const helpers::ArgSpec& spec, const CallMeta& meta);
+  Status check_arg_type(u32 regno, const helpers::ArgSpec& spec, CallMeta& meta);
   Status check_arg_offset(const RegState& reg, u32 regno, const helpers::ArgSpec& spec);
-  Status check_arg_by_kind(u32 arg, const helpers::Contract& contract, CallMeta& meta);
+  Status check_arg_by_kind(u32 arg, const helpers::Contract& contract, const helpers::ArgSpec& spec,
+                           CallMeta& meta);
   Status check_helper_mem(u32 regno, s32 size, Access access, bool zero_size_allowed, CallMeta* meta);
   Status check_size_arg(u32 regno, Access access, bool zero_size_allowed, CallMeta& meta);
   Status constant_map_key(const RegState& key, u32 key_size, s64& value);
   Status record_call_map(const CallMeta& meta);
   Status record_tail_call_key(const CallMeta& meta);
   Status check_map_helper_pair(const maps::MapFacts* map, s32 func_id);
+  [[nodiscard]] bool may_change_sockets(s32 func_id) const;
   Status set_call_result(const helpers::Contract& contract, const CallMeta& meta);
   Status release_argument(const helpers::Contract& contract, const CallMeta& meta);
-  Status check_tail_call(bool& done);
+  // callback.cpp, locks.cpp, dynptr.cpp, btf_args.cpp
+  Status enter_callbacks(const CallMeta& meta);
+  Status push_callback(const CallMeta& meta);
+  Status push_async_callback(const CallMeta& meta);
+  Status set_callback_args(const CallMeta& meta, const RegState* caller, Frame& callee);
+  Status note_inline_loop(u32 subprog);
+  void mark_map_pointer(RegState& reg, Base base, const maps::MapFacts* map, u32 map_uid);
+  Status check_field_pointer(const RegState& reg, u32 regno, btf::FieldKind kind, std::string_view what);
+  Status check_spin_lock(u32 regno, bool lock);
+  Status check_object_lock(const RegState& reg, u32 regno);
+  Status check_timer(u32 regno, CallMeta& meta);
+  Status check_const_string(u32 regno);
+  enum class DynptrPlace : u8 { ok, unallocated, bad };
+  DynptrPlace dynptr_place(const RegState& reg, u32& spi);
+  RegState* dynptr_behind(RegState& reg);
+  Status check_dynptr_arg(u32 regno, const helpers::ArgSpec& spec);
+  Status use_dynptr(u32 regno, bool constant, DynptrKind wanted);
+  Status make_dynptr(u32 regno, DynptrKind kind, u32 ref_obj_id);
+  Status destroy_dynptr_at(Frame& frame, u32 spi);
+  void clear_dynptr_slots(Frame& frame, u32 spi);
+  Status release_dynptr(const RegState& reg);
+  Status check_special_helper(const helpers::Contract& contract, CallMeta& meta);
+  Status check_release_arg(u32 regno, const helpers::ArgSpec& spec, CallMeta& meta);
+  Status check_async_return(u32 regno, std::string_view reg_name);
   Status leave_by_tail_call();
   Status check_subprog_call(const isa::Insn& insn);
   Status check_global_call(u32 subprog);
