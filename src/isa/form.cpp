@@ -53,6 +53,39 @@ constexpr Chains make_chains() {
 }
 constexpr Chains chains = make_chains();
 
+/// An instruction as one number, and what a form demands of it: `(number & mask) == value`. The bits of the
+/// fields stand where memory has them.
+struct Pattern {
+  u64 mask = 0, value = 0;
+};
+constexpr u64 as_number(u32 code, u32 dst, u32 src, s16 off, s32 imm) {
+  return u64{code} | u64{dst} << 8 | u64{src} << 12 | u64{static_cast<u16>(off)} << 16 |
+         u64{static_cast<u32>(imm)} << 32;
+}
+constexpr std::array<Pattern, form_count> make_patterns() {
+  std::array<Pattern, form_count> patterns{};
+  for (u32 i = 0; i < form_count; ++i) {
+    const FormInfo& f = forms[i];
+    const auto demanded = [](const Operand& operand) { return operand.any ? 0 : -1; };
+    const auto value = [](const Operand& operand) { return operand.any ? 0 : operand.value; };
+    patterns[i] = {as_number(0xff, demanded(f.dst) & 0xfu, demanded(f.src) & 0xfu,
+                             static_cast<s16>(demanded(f.off)), demanded(f.imm)),
+                   as_number(f.code, static_cast<u32>(value(f.dst)), static_cast<u32>(value(f.src)),
+                             static_cast<s16>(value(f.off)), value(f.imm))};
+  }
+  return patterns;
+}
+constexpr auto patterns = make_patterns();
+
+constexpr u8 ld_imm64_code = forms[index_of(Form::LD_IMM64_IMM)].code;
+
+constexpr std::array<bool, form_count + 1> make_has_target() {
+  std::array<bool, form_count + 1> flags{};
+  for (u32 i = 0; i < form_count; ++i) flags[i] = has_target(static_cast<Form>(i));
+  return flags;
+}
+constexpr auto form_has_target = make_has_target();
+
 Error at(std::size_t index, std::string text) {
   return Error{EINVAL, fmt::format("instruction {}: {}", index, text)};
 }
@@ -63,8 +96,9 @@ Error at(std::size_t index, std::string text) {
 static_assert(no_two_forms_overlap(), "two lines of ops.def match one instruction");
 
 Form decode(const Insn& insn) {
+  const u64 number = as_number(insn.code, insn.dst, insn.src, insn.off, insn.imm);
   for (u8 i = chains.first[insn.code]; i != none; i = chains.next[i])
-    if (matches(forms[i], insn)) return static_cast<Form>(i);
+    if ((number & patterns[i].mask) == patterns[i].value) return static_cast<Form>(i);
   return Form::invalid;
 }
 
@@ -84,7 +118,7 @@ Result<std::vector<Form>> decode_program(std::span<const Insn> insns, u32 regist
       return std::unexpected(
           at(i, fmt::format("register r{} does not exist", insn.dst >= registers ? +insn.dst : +insn.src)));
     result[i] = form;
-    if (info(form).family != Family::ld_imm64) continue;
+    if (insn.code != ld_imm64_code) continue;
     if (i + 1 == insns.size())
       return std::unexpected(at(i, "the second half of a 64-bit immediate is missing"));
     const Insn& second = insns[++i];
@@ -92,7 +126,7 @@ Result<std::vector<Form>> decode_program(std::span<const Insn> insns, u32 regist
       return std::unexpected(at(i, "the second half of a 64-bit immediate has fields set besides imm"));
   }
   for (std::size_t i = 0; i < insns.size(); ++i) {
-    if (result[i] == Form::invalid || !has_target(result[i])) continue;
+    if (!form_has_target[index_of(result[i])]) continue;
     const s64 target = static_cast<s64>(i) + 1 + displacement(result[i], insns[i]);
     if (target < 0 || target >= static_cast<s64>(insns.size()))
       return std::unexpected(at(i, "jump out of the program"));

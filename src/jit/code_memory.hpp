@@ -28,8 +28,9 @@ class CodeMemory {
   [[nodiscard]] ByteView code() const { return {start_ + before, used_}; }
 
  private:
-  /// Callers built with clang's -fsanitize=function read a word before the function they call.
-  static constexpr std::size_t before = 16;
+  /// Callers built with clang's -fsanitize=function read a word before the function they call; a cache line,
+  /// so that what is aligned within the code is aligned.
+  static constexpr std::size_t before = 64;
   std::byte* start_ = nullptr;
   std::size_t reserved_ = 0;
   std::size_t used_ = 0;

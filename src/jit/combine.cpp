@@ -38,7 +38,7 @@ class Liveness {
       const u16 before = static_cast<u16>((after & ~operands.writes) | operands.reads);
       if (before != live_[i]) {
         live_[i] = before;
-        again = again || plan_.nodes[i].is_target;
+        again = again || plan_.nodes[i].is_loop_head;
       }
     }
     return again;
@@ -46,11 +46,16 @@ class Liveness {
   u16 live_after(u32 i, Form form) const {
     // What callers keep in R6..R10 is saved and restored by the function itself.
     if (form == Form::EXIT) return 0;
-    const bool jumps = isa::has_target(form) && form != Form::CALL_LOCAL;
-    u16 live = 0;
-    if (isa::info(form).family != Family::ja) live = live_[i + 1];
-    if (jumps) live |= live_[program_.target(i)];
-    return live;
+    switch (family_of(form)) {
+      case Family::ja:
+        return live_[program_.target(i)];
+      case Family::jcond64:
+      case Family::jcond32:
+      case Family::may_goto:
+        return live_[i + 1] | live_[program_.target(i)];
+      default:
+        return live_[i + 1];
+    }
   }
 
   const vm::Checked& program_;
@@ -71,11 +76,41 @@ class Combiner {
 
  private:
   void try_patterns(u32 i) {
-    if (try_rotate(i) || try_rotate_copy(i) || try_lea_index(i) || try_lea(i) || try_load_swapped(i) ||
-        try_current_cpu(i))
-      return;
-    if (combine_bytes(program_, plan_, i)) return;
-    try_nothing(i);
+    switch (program_.forms[i]) {
+      case Form::MOV64_X:
+      case Form::MOV32_X:
+        if (try_rotate(i) || try_rotate_copy(i)) return;
+        if (try_lea_index(i)) return try_indexed(i);
+        if (try_lea(i)) return;
+        if (combine_bytes(program_, plan_, i)) return;
+        try_nothing(i);
+        return;
+      case Form::LDX_H:
+      case Form::LDX_W:
+      case Form::LDX_DW:
+        try_load_swapped(i);
+        return;
+      case Form::LDX_B:
+      case Form::STX_B:
+      case Form::ST_B:
+        combine_bytes(program_, plan_, i);
+        return;
+      case Form::MOV64_K:
+        if (try_current_cpu(i)) return;
+        [[fallthrough]];
+      case Form::MOV32_K:
+        try_select(i);
+        return;
+      case Form::ADD64_K:
+      case Form::SUB64_K:
+      case Form::OR64_K:
+      case Form::XOR64_K:
+      case Form::LE64:
+        try_nothing(i);
+        return;
+      default:
+        return;
+    }
   }
 
   /// The next slot, if control comes there only from `i`; else 0.
@@ -126,6 +161,63 @@ class Combiner {
     plan_.nodes[i].operand = displacement;
     for (u32 k = i + 1; k <= last; ++k) plan_.nodes[k].shape = Shape::absorbed;
     return true;
+  }
+
+  /// After lea_index: loads and stores at rA that are all there is of rA take the sum themselves.
+  void try_indexed(u32 i) {
+    Node& sum = plan_.nodes[i];
+    const u8 address = program_.insns[i].dst, base = program_.insns[i].src, index = sum.other;
+    constexpr u32 window = 4;
+    u32 users[window], count = 0;
+    u32 at = i;
+    while (plan_.nodes[at + 1].shape == Shape::absorbed) ++at;
+    for (u32 k = 0; k < window; ++k) {
+      at = next(at);
+      if (at == 0) return;
+      const Insn& insn = program_.insns[at];
+      const Form form = program_.forms[at];
+      const Operands operands = operands_of(insn, form);
+      if ((operands.reads & bit(address)) != 0) {
+        const Family family = family_of(form);
+        const bool loads = family == Family::ldx || family == Family::ldxsx;
+        const bool stores = family == Family::st || (family == Family::stx && insn.src != address);
+        if ((!loads && !stores) || (loads ? insn.src : insn.dst) != address) return;
+        const s64 offset = s64{sum.operand} + insn.off;
+        if (offset != static_cast<s32>(offset)) return;
+        users[count++] = at;
+      } else if (family_of(form) != Family::alu64 && family_of(form) != Family::alu32) {
+        return;
+      }
+      const bool ends = dead_after(at, address) || (operands.writes & bit(address)) != 0;
+      if (ends && count == 0) return;
+      if (ends) break;
+      if ((operands.writes & (bit(base) | bit(index))) != 0 || k + 1 == window) return;
+    }
+    for (u32 k = 0; k < count; ++k) {
+      Node& user = plan_.nodes[users[k]];
+      user.shape = Shape::indexed;
+      user.base = base;
+      user.other = index;
+      user.operand = sum.operand + program_.insns[users[k]].off;
+    }
+    sum.shape = Shape::nothing;
+  }
+
+  /// rD = a; if condition goto over; rD = b; over:
+  void try_select(u32 i) {
+    const u32 jump = next(i), other = jump == 0 ? 0 : next(jump);
+    if (other == 0) return;
+    const Form form = program_.forms[jump], second = program_.forms[other];
+    const Family family = family_of(form);
+    const u8 to = program_.insns[i].dst;
+    if ((family != Family::jcond64 && family != Family::jcond32) || program_.target(jump) != other + 1)
+      return;
+    if ((second != Form::MOV64_K && second != Form::MOV32_K) || program_.insns[other].dst != to) return;
+    if ((operands_of(program_.insns[jump], form).reads & bit(to)) != 0) return;
+    plan_.nodes[i].shape = Shape::select;
+    plan_.nodes[jump].shape = plan_.nodes[other].shape = Shape::absorbed;
+    Node& over = plan_.nodes[other + 1];
+    if (over.jumps_in == 1) over.is_target = false;
   }
 
   /// rA = rB; rA += imm

@@ -9,6 +9,8 @@ void find_dead(const vm::Checked& program, Plan& plan);
 /// Byte-wise memory accesses starting at `at` that are one wide access: fills the nodes, says whether it did.
 /// Clang writes fields of packed structures so. Relies on is_target, dead_after and on shapes found so far.
 bool combine_bytes(const vm::Checked& program, Plan& plan, u32 at);
+/// Innermost loops that are one run of instructions: how often to repeat their bodies, where to align them.
+void unroll_loops(const vm::Checked& program, Plan& plan);
 /// Fills Node::shape; relies on is_target and dead_after.
 void combine(const vm::Checked& program, const Options& options, Plan& plan);
 

@@ -21,9 +21,9 @@ constexpr u32 longest_run = 40;
 
 /// One byte of a register's value.
 struct Lane {
-  enum Kind : u8 { zero, memory, of_register } kind = zero;
-  u8 reg = 0;  ///< of_register: which, as it was when the walk began
-  s32 at = 0;  ///< memory: offset from the base; of_register: byte 0..7
+  enum Kind : u8 { zero, memory, of_register } kind;
+  u8 reg;  ///< of_register: which, as it was when the walk began
+  s32 at;  ///< memory: offset from the base; of_register: byte 0..7
   bool operator==(const Lane&) const = default;
 };
 using Lanes = std::array<Lane, 8>;
@@ -171,7 +171,7 @@ class LoadFinder {
 
   Walk& walk_;
   u8 base_;
-  std::array<Lanes, vm::rewritten_registers> lanes_{};
+  std::array<Lanes, vm::rewritten_registers> lanes_;  ///< of what is known()
   u16 written_ = 0;
   u32 last_ = 0;
   Node best_;
@@ -180,10 +180,7 @@ class LoadFinder {
 /// p[n] = rA; rA >>= 8; p[n+1] = rA and longer ones, in any order, either byte order.
 class StoreFinder {
  public:
-  explicit StoreFinder(Walk& walk) : walk_(walk) {
-    for (u8 r = 0; r < vm::rewritten_registers; ++r)
-      for (u8 b = 0; b < 8; ++b) lanes_[r][b] = {Lane::of_register, r, b};
-  }
+  explicit StoreFinder(Walk& walk) : walk_(walk) {}
   bool run() {
     const Form first = walk_.form(walk_.start());
     if (first != Form::STX_B && first != Form::MOV64_X && first != Form::MOV32_X) return false;
@@ -199,6 +196,12 @@ class StoreFinder {
     s32 off;
     Lane lane;
   };
+  [[nodiscard]] Lanes lanes_of(u8 r) const {
+    if ((written_ & bit(r)) != 0) return lanes_[r];
+    Lanes own;
+    for (u8 b = 0; b < 8; ++b) own[b] = {Lane::of_register, r, b};
+    return own;
+  }
   bool set(u8 r, const Lanes& lanes) {
     if (count_ != 0 && r == base_) return false;
     lanes_[r] = lanes;
@@ -212,15 +215,15 @@ class StoreFinder {
       case Form::STX_B:
         return store(i);
       case Form::MOV64_X:
-        return set(i.dst, lanes_[i.src]);
+        return set(i.dst, lanes_of(i.src));
       case Form::MOV32_X:
-        return set(i.dst, low_half(lanes_[i.src]));
+        return set(i.dst, low_half(lanes_of(i.src)));
       case Form::RSH64_K:
         return is_byte_shift(form, i.imm) &&
-               set(i.dst, shifted_right(lanes_[i.dst], static_cast<u32>(i.imm) / 8));
+               set(i.dst, shifted_right(lanes_of(i.dst), static_cast<u32>(i.imm) / 8));
       case Form::RSH32_K:
         return is_byte_shift(form, i.imm) &&
-               set(i.dst, shifted_right(low_half(lanes_[i.dst]), static_cast<u32>(i.imm) / 8));
+               set(i.dst, shifted_right(low_half(lanes_of(i.dst)), static_cast<u32>(i.imm) / 8));
       default:
         return false;
     }
@@ -231,7 +234,7 @@ class StoreFinder {
       if ((written_ & bit(i.dst)) != 0) return false;
       base_ = i.dst;
     }
-    const Lane lane = lanes_[i.src][0];
+    const Lane lane = lanes_of(i.src)[0];
     if (i.dst != base_ || lane.kind != Lane::of_register) return false;
     stored_[count_++] = {i.off, lane};
     return true;
@@ -261,7 +264,7 @@ class StoreFinder {
   }
 
   Walk& walk_;
-  std::array<Lanes, vm::rewritten_registers> lanes_{};
+  std::array<Lanes, vm::rewritten_registers> lanes_;  ///< of what was written
   std::array<Stored, 8> stored_{};
   u32 count_ = 0;
   u8 base_ = 0;
@@ -326,17 +329,33 @@ bool merge_copies(Walk& walk) {
 
 }  // namespace
 
-bool combine_bytes(const vm::Checked& program, Plan& plan, u32 at) {
+namespace {
+/// Whether the finders may find anything: they are much work to begin in vain.
+bool looks_like_bytes(const vm::Checked& program, u32 at) {
+  const auto within = [&](u32 count, auto wanted) {
+    const u32 end = std::min(at + 1 + count, static_cast<u32>(program.insns.size()));
+    for (u32 i = at + 1; i < end; ++i)
+      if (wanted(program.forms[i])) return true;
+    return false;
+  };
   switch (program.forms[at]) {
     case Form::LDX_B:
-    case Form::STX_B:
+      return within(
+          3, [](Form form) { return form == Form::LDX_B || form == Form::LDX_H || form == Form::STX_B; });
     case Form::ST_B:
+      return within(1, [](Form form) { return form == Form::ST_B; });
+    case Form::STX_B:
     case Form::MOV64_X:
     case Form::MOV32_X:
-      break;
+      return within(3, [](Form form) { return form == Form::STX_B; });
     default:
       return false;
   }
+}
+}  // namespace
+
+bool combine_bytes(const vm::Checked& program, Plan& plan, u32 at) {
+  if (!looks_like_bytes(program, at)) return false;
   Walk walk(program, plan, at);
   if (!walk.has(at)) return false;
   return LoadFinder(walk).run() || merge_copies(walk) || merge_constants(walk) || StoreFinder(walk).run();

@@ -275,16 +275,29 @@ void Emitter::divide_core(u32 at, Gp divisor, bool wide, bool is_signed) {
   if (keep_rax) a_.mov(kept_rax, x86::rax);
   if (keep_rdx) a_.mov(kept_rdx, x86::rdx);
   if (i.dst != rax_is) a_.mov(reg(rax_is, wide), reg(i.dst, wide));
-  if (!is_signed)
+  if (wide && !is_signed) {
+    // Dividing 32 bits takes half the time on many processors, and numbers are rarely larger.
+    const Label narrow = a_.newLabel(), divided = a_.newLabel();
+    a_.mov(x86::rdx, x86::rax);
+    a_.or_(x86::rdx, divisor);
+    a_.shr(x86::rdx, 32);
+    a_.short_().jz(narrow);
     a_.xor_(x86::edx, x86::edx);
-  else if (wide)
-    a_.cqo();
-  else
-    a_.cdq();
-  if (is_signed)
-    a_.idiv(divisor);
-  else
     a_.div(divisor);
+    a_.short_().jmp(divided);
+    a_.bind(narrow);
+    a_.div(divisor.r32());
+    a_.bind(divided);
+  } else if (!is_signed) {
+    a_.xor_(x86::edx, x86::edx);
+    a_.div(divisor);
+  } else if (wide) {
+    a_.cqo();
+    a_.idiv(divisor);
+  } else {
+    a_.cdq();
+    a_.idiv(divisor);
+  }
   const bool modulo = isa::op_of(i.code) == op::MOD;
   const u8 result = modulo ? rdx_is : rax_is;
   if (i.dst != result) a_.mov(reg(i.dst, wide), reg(result, wide));

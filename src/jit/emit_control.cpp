@@ -1,8 +1,10 @@
 // Jumps, calls and tail calls.
 #include <cstddef>
+#include <cstring>
 
 #include "base/limits.hpp"
 #include "jit/emitter.hpp"
+#include "jit/registers.hpp"
 
 namespace skep::jit {
 
@@ -11,18 +13,53 @@ namespace x86 = asmjit::x86;
 namespace op = isa::op;
 
 bool Emitter::is_short(u32 at, u32 target) const {
-  // Backward targets are bound: asmjit knows the distance. Forward ones are at most as far as the plan says.
-  return target > at && plan_.bound[target] - plan_.bound[at] <= 127;
+  if (target <= at) return here() + 2 - out_.insn_offsets[target] <= 128;
+  // Forward targets are at most as far as the plan says.
+  return plan_.bound[target] - plan_.bound[at] <= 127;
+}
+
+/// Jumps are so many that asmjit's labels would cost as much as all the rest. `short_code`: of the form with
+/// 8 bits of displacement.
+void Emitter::emit_jump(u8 short_code, u32 at, u32 target) {
+  const bool is_short = this->is_short(at, target), forward = target > at;
+  const bool always = short_code == 0xeb;
+  u8 code[6] = {short_code};
+  u32 size = 2;
+  if (!is_short && always) {
+    code[0] = 0xe9;
+    size = 5;
+  } else if (!is_short) {
+    code[0] = 0x0f;
+    code[1] = static_cast<u8>(short_code + 0x10);
+    size = 6;
+  }
+  const u32 end = here() + size;
+  if (forward) {
+    forward_.push_back({is_short ? Forward::short_jump : Forward::near_jump, end, target});
+  } else if (is_short) {
+    code[1] = static_cast<u8>(out_.insn_offsets[target] - end);
+  } else {
+    const u32 distance = out_.insn_offsets[target] - end;
+    std::memcpy(code + size - 4, &distance, 4);
+  }
+  a_.embed(code, size);
+}
+
+void Emitter::emit_call(u32 function) {
+  const u8 code[5] = {0xe8};
+  forward_.push_back({Forward::call, here() + 5, function});
+  a_.embed(code, sizeof code);
 }
 
 void Emitter::jump_to(CondCode condition, u32 at, u32 target) {
-  const Label to = label_of(target);
-  if (is_short(at, target)) a_.short_();
-  a_.j(condition, to);
+  constexpr u8 jcc_short = 0x70;
+  emit_jump(static_cast<u8>(jcc_short | static_cast<u8>(condition)), at, target);
 }
 
-void Emitter::conditional(u32 at, bool wide) {
+/// Compares as the conditional jump at `at` does; the condition under which it jumps.
+Emitter::CondCode Emitter::compare(u32 at) {
   const isa::Insn& i = insn(at);
+  const bool wide = family_of(program_.forms[at]) == isa::Family::jcond64;
   const Gp dst = reg(i.dst, wide);
   const u8 operation = isa::op_of(i.code);
   const bool by_register = isa::is_reg_source(i.code);
@@ -40,39 +77,68 @@ void Emitter::conditional(u32 at, bool wide) {
   } else {
     a_.cmp(dst, i.imm);
   }
-  const auto condition = [operation] {
-    switch (operation) {
-      case op::JEQ:
-        return CondCode::kE;
-      case op::JGT:
-        return CondCode::kA;
-      case op::JGE:
-        return CondCode::kAE;
-      case op::JLT:
-        return CondCode::kB;
-      case op::JLE:
-        return CondCode::kBE;
-      case op::JSGT:
-        return CondCode::kG;
-      case op::JSGE:
-        return CondCode::kGE;
-      case op::JSLT:
-        return CondCode::kL;
-      case op::JSLE:
-        return CondCode::kLE;
-      default:
-        return CondCode::kNE;  // JNE, JSET
-    }
-  }();
+  switch (operation) {
+    case op::JEQ:
+      return CondCode::kE;
+    case op::JGT:
+      return CondCode::kA;
+    case op::JGE:
+      return CondCode::kAE;
+    case op::JLT:
+      return CondCode::kB;
+    case op::JLE:
+      return CondCode::kBE;
+    case op::JSGT:
+      return CondCode::kG;
+    case op::JSGE:
+      return CondCode::kGE;
+    case op::JSLT:
+      return CondCode::kL;
+    case op::JSLE:
+      return CondCode::kLE;
+    default:
+      return CondCode::kNE;  // JNE, JSET
+  }
+}
+
+void Emitter::conditional(u32 at) {
+  const CondCode condition = compare(at);
   jump_to(condition, at, program_.target(at));
+}
+
+/// `dst = a; if condition goto over; dst = b; over:`, the jump one instruction on.
+void Emitter::select(u32 at) {
+  const auto value_of = [&](u32 move) {
+    const s32 imm = insn(move).imm;
+    return program_.forms[move] == Form::MOV64_K ? static_cast<u64>(s64{imm}) : u64{static_cast<u32>(imm)};
+  };
+  const u64 a = value_of(at), b = value_of(at + 2);
+  const Gp dst = r64(insn(at).dst);
+  if ((a == 1 && b == 0) || (a == 0 && b == 1)) {
+    a_.xor_(dst.r32(), dst.r32());
+    const CondCode taken = compare(at + 1);
+    a_.set(a == 1 ? taken : x86::negateCond(taken), dst.r8());
+    return;
+  }
+  move_imm(dst, a);
+  move_imm(scratch(0, true), b);
+  a_.cmov(x86::negateCond(compare(at + 1)), dst, scratch(0, true));
+}
+
+/// The copies of a loop after its first, and the jump back.
+void Emitter::repeat_loop(u32 last) {
+  const Node& node = plan_.nodes[last];
+  const u32 head = program_.target(last);
+  for (u32 copy = 1; copy < node.unroll; ++copy) {
+    if (!node.exact) jump_to(x86::negateCond(compare(last)), last, last + 1);
+    for (u32 i = head; i < last; ++i) emit(i);
+  }
 }
 
 void Emitter::jump(u32 at) {
   const u32 target = program_.target(at);
   if (target == at + 1) return;
-  const Label to = label_of(target);
-  if (is_short(at, target)) a_.short_();
-  a_.jmp(to);
+  emit_jump(0xeb, at, target);
 }
 
 void Emitter::may_goto(u32 at) {
@@ -98,30 +164,38 @@ void Emitter::call_address(u64 address) {
 /// context.
 void Emitter::call_helper(u32 at) {
   a_.mov(x86::r9, run_context());
-  call_address(reinterpret_cast<u64>(program_.helper[at]));
+  call_address(reinterpret_cast<u64>(program_.helper(at)));
 }
 
-/// Asks the link table for the program in slot R3 of the array R2 and leaves for it as if it had been called
-/// in place of this function. Falls through when the limit is reached or the slot is empty.
-void Emitter::tail_call(u32) {
+/// Leaves for the program in slot R3 of the program array R2 as if that had been called in place of this
+/// function; falls through when the limit is reached or the slot is empty. Where array and index are known,
+/// the slot's address is part of the code.
+void Emitter::tail_call(u32 at) {
   const Mem count = field(offsetof(RunContext, tail_calls), 4);
+  const auto known = known_tail_call(program_, plan_, at);
   const Label out = a_.newLabel();
-  a_.cmp(count, limits::max_tail_calls);
-  a_.jae(out);
-  a_.push(r64(1));
-  a_.sub(x86::rsp, 8);
-  a_.mov(x86::rdi, r64(2));
-  a_.mov(x86::esi, r32(3));
-  call_address(reinterpret_cast<u64>(links_.tail_target));  // an Entry: run in rax, self in rdx
-  a_.add(x86::rsp, 8);
-  a_.pop(x86::rsi);  // the context
+  if (known) {
+    if (known->index >= known->count) return;
+    a_.cmp(count, limits::max_tail_calls);
+    a_.jae(out);
+    a_.mov(x86::rax, known->slot());
+    a_.mov(x86::rax, x86::qword_ptr(x86::rax));
+  } else {
+    a_.mov(x86::eax, r32(3));  // the index has 32 bits
+    a_.cmp(x86::rax, x86::qword_ptr(r64(2), maps::prog_array_count_offset));
+    a_.jae(out);
+    a_.cmp(count, limits::max_tail_calls);
+    a_.jae(out);
+    a_.mov(x86::rax, x86::qword_ptr(r64(2), x86::rax, 3, maps::prog_array_slots_offset));
+  }
   a_.test(x86::rax, x86::rax);
   a_.jz(out);
   a_.inc(count);
-  a_.mov(x86::rdi, x86::rdx);
   a_.mov(x86::rdx, run_context());
+  a_.mov(x86::rsi, r64(1));
+  a_.mov(x86::rdi, x86::qword_ptr(x86::rax, offsetof(Entry, self)));
   epilogue(*current_, in_main_);
-  a_.jmp(x86::rax);
+  a_.jmp(x86::qword_ptr(x86::rax, offsetof(Entry, run)));
   a_.bind(out);
 }
 static_assert(sizeof(Entry) == 16 && offsetof(Entry, run) == 0);

@@ -6,11 +6,17 @@ namespace skep::jit {
 namespace x86 = asmjit::x86;
 namespace op = isa::op;
 
+Emitter::Mem Emitter::accessed(u32 at, u8 base, u32 bytes) const {
+  const Node& node = plan_.nodes[at];
+  if (node.shape != Shape::indexed) return memory(base, insn(at).off, bytes);
+  return x86::ptr(r64(node.base), r64(node.other), 0, node.operand, bytes);
+}
+
 /// Ordinary loads; on x86-64 they acquire.
 void Emitter::load(u32 at) {
   const isa::Insn& i = insn(at);
   const u32 bytes = isa::bytes_of_size(i.code);
-  const Mem from = memory(i.src, i.off, bytes);
+  const Mem from = accessed(at, i.src, bytes);
   if (bytes == 8)
     a_.mov(r64(i.dst), from);
   else if (bytes == 4)
@@ -22,7 +28,7 @@ void Emitter::load(u32 at) {
 void Emitter::load_signed(u32 at) {
   const isa::Insn& i = insn(at);
   const u32 bytes = isa::bytes_of_size(i.code);
-  const Mem from = memory(i.src, i.off, bytes);
+  const Mem from = accessed(at, i.src, bytes);
   if (bytes == 4)
     a_.movsxd(r64(i.dst), from);
   else
@@ -97,14 +103,14 @@ void Emitter::store_imm(u32 at) {
   const isa::Insn& i = insn(at);
   const u32 bytes = isa::bytes_of_size(i.code);
   const s32 value = bytes == 1 ? static_cast<s8>(i.imm) : bytes == 2 ? static_cast<s16>(i.imm) : i.imm;
-  a_.mov(memory(i.dst, i.off, bytes), value);
+  a_.mov(accessed(at, i.dst, bytes), value);
 }
 
 /// Ordinary stores; on x86-64 they release.
 void Emitter::store_reg(u32 at) {
   const isa::Insn& i = insn(at);
   const u32 bytes = isa::bytes_of_size(i.code);
-  a_.mov(memory(i.dst, i.off, bytes), sized(r64(i.src), bytes));
+  a_.mov(accessed(at, i.dst, bytes), sized(r64(i.src), bytes));
 }
 
 void Emitter::atomic(u32 at) {

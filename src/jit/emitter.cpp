@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 
 namespace skep::jit {
 
@@ -50,10 +51,9 @@ Emitter::Emitter(const vm::Checked& program, const Plan& plan, const Options& op
   holder_.init(environment, base);
   holder_.setErrorHandler(this);
   holder_.attach(&a_);
-  labels_.resize(program.insns.size());
+  holder_.reserveBuffer(&holder_.textSection()->buffer(), plan.bound.back() + 256);
   out_.insn_offsets.resize(program.insns.size());
   out_.callback_offsets.resize(program.entries.size());
-  for (std::size_t i = 0; i < program.entries.size(); ++i) function_labels_.push_back(a_.newLabel());
 }
 
 void Emitter::handleError(asmjit::Error code, const char*, asmjit::BaseEmitter*) {
@@ -65,15 +65,26 @@ ByteView Emitter::code() const {
   return {reinterpret_cast<const std::byte*>(buffer.data()), buffer.size()};
 }
 
-Emitter::Label Emitter::label_of(u32 at) {
-  if (!labels_[at].isValid()) labels_[at] = a_.newLabel();
-  return labels_[at];
+void Emitter::patch_forward() {
+  u8* code = holder_.textSection()->buffer().data();
+  for (const Forward& jump : forward_) {
+    const u32 target =
+        jump.kind == Forward::call ? out_.subprogs[jump.target].offset : out_.insn_offsets[jump.target];
+    const s32 distance = static_cast<s32>(target - jump.end);
+    if (jump.kind == Forward::short_jump) {
+      SKEP_ASSERT(distance == static_cast<s8>(distance));
+      code[jump.end - 1] = static_cast<u8>(distance);
+    } else {
+      std::memcpy(code + jump.end - 4, &distance, 4);
+    }
+  }
 }
 
 Result<Emitted> Emitter::run() {
   for (u32 f = 0; f < plan_.functions.size(); ++f) function(f);
   for (u32 f = 0; f < plan_.functions.size(); ++f)
     if (plan_.functions[f].is_callback) thunk(f);
+  if (error_ == asmjit::kErrorOk) patch_forward();
   if (error_ == asmjit::kErrorOk) error_ = holder_.resolveUnresolvedLinks();
   if (error_ == asmjit::kErrorOutOfMemory || error_ == asmjit::kErrorTooLarge)
     return fail(ENOMEM, "not enough memory for the machine code");
@@ -86,7 +97,6 @@ void Emitter::function(u32 index) {
   current_ = &f;
   in_main_ = index == 0;
   const u32 start = static_cast<u32>(a_.offset());
-  a_.bind(function_labels_[index]);
   prologue(f, in_main_);
   for (u32 i = f.first; i < f.end; ++i) instruction(i);
   out_.subprogs.push_back({f.first, start, static_cast<u32>(a_.offset()) - start});
@@ -152,16 +162,21 @@ void Emitter::thunk(u32 index) {
   a_.mov(r64(3), x86::rcx);
   a_.mov(r64(4), x86::r8);
   a_.mov(r64(5), x86::r9);
-  a_.call(function_labels_[index]);
+  emit_call(index);
   a_.pop(run_context());
   a_.ret();
 }
 
 void Emitter::instruction(u32 at) {
   const Node& node = plan_.nodes[at];
-  if (node.is_target) a_.bind(label_of(at));
-  out_.insn_offsets[at] = static_cast<u32>(a_.offset());
-  if (node.shape == Shape::plain)
+  if (node.aligned) a_.align(asmjit::AlignMode::kCode, loop_alignment);
+  out_.insn_offsets[at] = here();
+  if (node.unroll > 1) repeat_loop(at);
+  emit(at);
+}
+
+void Emitter::emit(u32 at) {
+  if (plan_.nodes[at].shape == Shape::plain)
     one(at);
   else
     shaped(at);
@@ -174,6 +189,10 @@ void Emitter::shaped(u32 at) {
     case Shape::nothing:
     case Shape::absorbed:
       return;
+    case Shape::select:
+      return select(at);
+    case Shape::indexed:
+      return one(at);
     case Shape::lea:
       if (program_.forms[at] == Form::MOV64_X)
         a_.lea(r64(i.dst), x86::ptr(r64(i.src), plan_.nodes[at].operand));
@@ -208,8 +227,8 @@ void Emitter::shaped(u32 at) {
 #define EVERY_DIV(name, wide, is_signed)                           \
   case Form::name##_K: case Form::name##_X: return divide(at, wide, is_signed);
 #define EVERY_JUMP(name)                                           \
-  case Form::name##64_K: case Form::name##64_X: return conditional(at, true); \
-  case Form::name##32_K: case Form::name##32_X: return conditional(at, false);
+  case Form::name##64_K: case Form::name##64_X: return conditional(at); \
+  case Form::name##32_K: case Form::name##32_X: return conditional(at);
 
 void Emitter::one(u32 at) {
   const isa::Insn& i = insn(at);
@@ -264,7 +283,7 @@ void Emitter::one(u32 at) {
     case Form::JA: case Form::GOTOL: return jump(at);
     case Form::MAY_GOTO: return may_goto(at);
     case Form::CALL_HELPER: return call_helper(at);
-    case Form::CALL_LOCAL: a_.call(function_labels_[program_.subprog_at(program_.target(at))]); return;
+    case Form::CALL_LOCAL: emit_call(program_.subprog_at(program_.target(at))); return;
     case Form::TAIL_CALL: return tail_call(at);
     case Form::EXIT: epilogue(*current_, in_main_); a_.ret(); return;
 

@@ -40,6 +40,8 @@ class Emitter : private asmjit::ErrorHandler {
   static Gp reg(u8 r, bool wide) { return wide ? r64(r) : r32(r); }
   static Gp scratch(u32 which, bool wide);
   static Mem memory(u8 base, s16 off, u32 bytes);
+  /// What the load or store at `at` accesses: base and offset, or, where combined, a sum.
+  [[nodiscard]] Mem accessed(u32 at, u8 base, u32 bytes) const;
   static Gp run_context() { return asmjit::x86::r12; }
   static Mem field(std::size_t offset, u32 bytes);
 
@@ -50,6 +52,7 @@ class Emitter : private asmjit::ErrorHandler {
   void epilogue(const Function& function, bool is_main);
   void thunk(u32 index);
   void instruction(u32 at);
+  void emit(u32 at);
   void shaped(u32 at);
   void one(u32 at);
 
@@ -67,6 +70,7 @@ class Emitter : private asmjit::ErrorHandler {
   void byte_swap(u32 at);
   void sign_extend(u8 dst, u8 src, u32 from, bool wide);
   void rotate(u32 at);
+  void select(u32 at);
 
   // emit_memory.cpp
   void load(u32 at);
@@ -83,7 +87,9 @@ class Emitter : private asmjit::ErrorHandler {
   void atomic_loop(u32 at, bool wide);
 
   // emit_control.cpp
-  void conditional(u32 at, bool wide);
+  CondCode compare(u32 at);
+  void conditional(u32 at);
+  void repeat_loop(u32 last);
   void jump(u32 at);
   void jump_to(CondCode condition, u32 at, u32 target);
   void may_goto(u32 at);
@@ -98,7 +104,10 @@ class Emitter : private asmjit::ErrorHandler {
     return at > 0 && program_.forms[at - 1] == isa::Form::MOV64_K && insn(at - 1).dst == insn(at).src &&
            insn(at - 1).imm == fixup::percpu_cpu_number;
   }
-  Label label_of(u32 insn);
+  [[nodiscard]] u32 here() const { return static_cast<u32>(a_.offset()); }
+  void emit_jump(u8 short_code, u32 at, u32 target);
+  void emit_call(u32 function);
+  void patch_forward();
   [[nodiscard]] bool is_short(u32 at, u32 target) const;
 
   const vm::Checked& program_;
@@ -109,8 +118,12 @@ class Emitter : private asmjit::ErrorHandler {
   u64 base_;
   asmjit::CodeHolder holder_;
   asmjit::x86::Assembler a_;
-  std::vector<Label> labels_;           ///< by instruction slot; made on first use
-  std::vector<Label> function_labels_;  ///< where local calls go
+  /// A jump or call whose target had no address yet; its displacement ends at `end`.
+  struct Forward {
+    enum Kind : u8 { near_jump, short_jump, call } kind;
+    u32 end, target;  ///< target: an instruction slot; of calls the index of a function
+  };
+  std::vector<Forward> forward_;
   const Function* current_ = nullptr;
   bool in_main_ = false;
   u32 saved_pushes_ = 0;

@@ -15,7 +15,7 @@ using isa::Form;
 namespace {
 
 /// An upper bound of the bytes that one instruction takes, by itself, whatever its operands.
-u32 bound_of(Form form) {
+constexpr u32 bound_by_family(Form form) {
   switch (isa::info(form).family) {
     case Family::alu64:
     case Family::alu32: {
@@ -56,11 +56,26 @@ u32 bound_of(Form form) {
   }
 }
 
+consteval std::array<u8, isa::form_count + 1> make_bounds() {
+  std::array<u8, isa::form_count + 1> bounds{};
+  for (u32 i = 0; i < isa::form_count; ++i)
+    bounds[i] = static_cast<u8>(bound_by_family(static_cast<Form>(i)));
+  return bounds;
+}
+/// By form; nothing for the second slots of ld_imm64.
+constexpr auto bounds = make_bounds();
+
 void mark_targets(const vm::Checked& program, Plan& plan) {
   for (u32 i = 0; i < program.insns.size(); ++i) {
     const Form form = program.forms[i];
-    if (form != Form::invalid && isa::has_target(form) && form != Form::CALL_LOCAL)
-      plan.nodes[program.target(i)].is_target = true;
+    const Family family = family_of(form);
+    if (form == Form::invalid || (family != Family::jcond64 && family != Family::jcond32 &&
+                                  family != Family::ja && family != Family::may_goto))
+      continue;
+    const u32 target = program.target(i);
+    plan.nodes[target].is_target = true;
+    plan.nodes[target].is_loop_head |= target <= i;
+    if (plan.nodes[target].jumps_in != 255) ++plan.nodes[target].jumps_in;
   }
 }
 
@@ -70,13 +85,12 @@ struct StackUse {
   bool indirect = false;
 };
 
-void note_stack(const isa::Insn& insn, Form form, StackUse& use) {
-  const Family family = isa::info(form).family;
+void note_stack(const isa::Insn& insn, Form form, const Operands& operands, StackUse& use) {
+  if ((operands.reads & bit(10)) == 0) return;
+  const Family family = family_of(form);
   const bool base_is_src = family == Family::ldx || family == Family::ldxsx || family == Family::load_acquire;
   const bool is_memory = base_is_src || family == Family::st || family == Family::stx ||
                          family == Family::atomic || family == Family::store_release;
-  const Operands operands = operands_of(insn, form);
-  if ((operands.reads & bit(10)) == 0) return;
   const bool also_a_value =
       (family == Family::stx || family == Family::atomic || family == Family::store_release) &&
       insn.src == 10;
@@ -97,11 +111,11 @@ Function describe(const vm::Checked& program, u32 first, u32 end, u32 given_stac
     const Operands operands = operands_of(insn, form);
     function.saved |=
         static_cast<u16>((operands.reads | operands.writes) & (bit(6) | bit(7) | bit(8) | bit(9)));
-    const Family family = isa::info(form).family;
+    const Family family = family_of(form);
     if (family == Family::call || family == Family::tail_call) function.makes_calls = true;
     if (family == Family::may_goto) function.has_may_goto = true;
     if (((operands.reads | operands.writes) & bit(10)) != 0) function.uses_frame = true;
-    note_stack(insn, form, use);
+    note_stack(insn, form, operands, use);
   }
   if (function.has_may_goto) function.uses_frame = true;
   if (function.uses_frame) {
@@ -120,7 +134,44 @@ bool needs_run_context(const vm::Checked& program) {
   });
 }
 
+void find_bounds(const vm::Checked& program, Plan& plan) {
+  const u32 count = static_cast<u32>(program.insns.size());
+  plan.bound.resize(count + 1);
+  for (u32 i = 0; i < count; ++i) {
+    const Node& node = plan.nodes[i];
+    u32 bound = plan.bound[i] + bounds[isa::index_of(program.forms[i])];
+    if (node.unroll > 1) bound += (node.unroll - 1) * (bound - plan.bound[program.target(i)]);
+    if (i + 1 < count && plan.nodes[i + 1].aligned) bound += loop_alignment - 1;
+    plan.bound[i + 1] = bound;
+  }
+}
+
 }  // namespace
+
+std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const Plan& plan, u32 at) {
+  std::optional<u64> map, index;
+  for (u32 i = at; i-- > 0 && !plan.nodes[i + 1].is_target && (!map || !index);) {
+    const Form form = program.forms[i];
+    if (form == Form::invalid) continue;
+    const Family family = family_of(form);
+    if (family == Family::exit || family == Family::ja) return std::nullopt;
+    const isa::Insn& insn = program.insns[i];
+    const u16 writes = operands_of(insn, form).writes;
+    // One of two values (Shape::select) is no constant.
+    if ((writes & (bit(2) | bit(3))) != 0 && plan.nodes[i].shape != Shape::plain) return std::nullopt;
+    if (!map && (writes & bit(2)) != 0) {
+      if (form != Form::LD_IMM64_MAP_FD) return std::nullopt;
+      map = program.imm64[i];
+    }
+    if (!index && (writes & bit(3)) != 0) {
+      if (form != Form::MOV64_K && form != Form::MOV32_K) return std::nullopt;
+      index = static_cast<u32>(insn.imm);
+    }
+  }
+  if (!map || !index) return std::nullopt;
+  const auto* base = reinterpret_cast<const std::byte*>(*map);
+  return KnownTailCall{*map, load<u64>(base + maps::prog_array_count_offset), static_cast<u32>(*index)};
+}
 
 Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options) {
   Plan plan;
@@ -139,10 +190,11 @@ Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, con
       plan.functions[program.subprog_at(program.target(i))].is_callback = true;
   plan.needs_run_context = needs_run_context(program);
   find_dead(program, plan);
-  if (options.combine) combine(program, options, plan);
-  plan.bound.resize(count + 1);
-  for (u32 i = 0; i < count; ++i)
-    plan.bound[i + 1] = plan.bound[i] + (program.forms[i] == Form::invalid ? 0 : bound_of(program.forms[i]));
+  if (options.combine) {
+    combine(program, options, plan);
+    unroll_loops(program, plan);
+  }
+  find_bounds(program, plan);
   return plan;
 }
 

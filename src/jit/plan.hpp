@@ -2,6 +2,7 @@
 // instructions are jump targets, how far jumps can be at most, and which instructions are better said
 // together. Pure: no machine code here, and nothing of x86 but upper bounds of lengths.
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "jit/compile.hpp"
@@ -21,8 +22,13 @@ enum class Shape : u8 {
   wide_store,     ///< byte stores of the bytes of one register, from its byte `first_byte` on
   wide_constant,  ///< byte stores of constants
   wide_copy,      ///< bytes loaded and stored one by one
+  select,         ///< `dst = a; if condition goto over; dst = b; over:` without a jump
+  indexed,        ///< a load or store whose address is the sum of `base`, `other` and `operand`
   current_cpu,    ///< the per-CPU load that bpf_get_smp_processor_id() becomes
 };
+
+/// Where loops begin whose bodies are short.
+inline constexpr u32 loop_alignment = 32;
 
 struct Node {
   Shape shape = Shape::plain;
@@ -34,7 +40,12 @@ struct Node {
   s16 off = 0;   ///< of wide_*: offset from base; of wide_copy: where to
   s16 from = 0;  ///< of wide_copy: where from
   bool is_target = false;
-  bool upper_zero = false;  ///< the upper half of dst is known to be zero before this instruction
+  bool is_loop_head = false;  ///< a jump from here or further on comes back to it
+  bool upper_zero = false;    ///< the upper half of dst is known to be zero before this instruction
+  u8 jumps_in = 0;            ///< how many jumps come here; 255: that many or more
+  u8 unroll = 0;              ///< of a jump back: so many copies of its loop stand one after the other
+  bool exact = false;         ///< of such a jump: only the last copy can be the last round
+  bool aligned = false;       ///< begins a cache line half
   s32 operand = 0;
   u16 dead_after = 0;  ///< bit r: register r holds nothing that is read later
 };
@@ -55,6 +66,17 @@ struct Plan {
   std::vector<Function> functions;  ///< parallel to Checked::entries
   bool needs_run_context = false;
 };
+
+/// A tail call whose array and index are constants.
+struct KnownTailCall {
+  u64 map = 0;
+  u64 count = 0;  ///< slots of the array
+  u32 index = 0;
+  [[nodiscard]] u64 slot() const { return map + maps::prog_array_slots_offset + u64{index} * 8; }
+};
+/// Looks for what R2 and R3 hold at the tail call `at`, back to where control may come from elsewhere.
+[[nodiscard]] std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const Plan& plan,
+                                                           u32 at);
 
 /// `stack_bytes` of each subprogram (parallel to program.entries; 0: not known, 512 are taken where R10 is
 /// used for more than direct accesses).

@@ -1,8 +1,21 @@
 // Which BPF registers an instruction reads and writes, as bit sets.
 #pragma once
+#include <array>
+
 #include "isa/form.hpp"
 
 namespace skep::jit {
+
+namespace detail {
+consteval std::array<isa::Family, isa::form_count + 1> make_families() {
+  std::array<isa::Family, isa::form_count + 1> families{};
+  for (u32 i = 0; i < isa::form_count; ++i) families[i] = isa::forms[i].family;
+  return families;
+}
+inline constexpr auto families = make_families();
+}  // namespace detail
+/// isa::info(form).family out of a table that stays in the cache; every pass asks it of every instruction.
+constexpr isa::Family family_of(isa::Form form) { return detail::families[isa::index_of(form)]; }
 
 constexpr u16 bit(u32 r) { return static_cast<u16>(1u << r); }
 
@@ -10,8 +23,8 @@ struct Operands {
   u16 reads = 0, writes = 0;
 };
 
-/// Calls read R1 to R5 and write R0 to R5; exit reads R0.
-constexpr Operands operands_of(const isa::Insn& insn, isa::Form form) {
+namespace detail {
+consteval Operands operands_by_family(const isa::Insn& insn, isa::Form form) {
   using isa::Family;
   const isa::FormInfo& f = isa::info(form);
   const u16 dst = bit(insn.dst), src = bit(insn.src);
@@ -60,6 +73,37 @@ constexpr Operands operands_of(const isa::Insn& insn, isa::Form form) {
       return {bit(0), 0};
   }
   return {};
+}
+
+/// Registers that a form uses whatever its fields say, and whether its dst and src are read or written.
+struct OperandRule {
+  u16 reads = 0, writes = 0;
+  u8 reads_dst = 0, reads_src = 0, writes_dst = 0, writes_src = 0;
+};
+consteval std::array<OperandRule, isa::form_count> make_operand_rules() {
+  constexpr u8 as_dst = 14, as_src = 15;  // no register has these numbers
+  std::array<OperandRule, isa::form_count> rules{};
+  for (u32 i = 0; i < isa::form_count; ++i) {
+    isa::Insn insn;
+    insn.dst = as_dst & 0xf;
+    insn.src = as_src & 0xf;
+    const Operands operands = operands_by_family(insn, static_cast<isa::Form>(i));
+    constexpr u16 fixed = 0x3fff;
+    rules[i] = {
+        static_cast<u16>(operands.reads & fixed),       static_cast<u16>(operands.writes & fixed),
+        static_cast<u8>(operands.reads >> as_dst & 1),  static_cast<u8>(operands.reads >> as_src & 1),
+        static_cast<u8>(operands.writes >> as_dst & 1), static_cast<u8>(operands.writes >> as_src & 1)};
+  }
+  return rules;
+}
+inline constexpr auto operand_rules = make_operand_rules();
+}  // namespace detail
+
+/// Calls read R1 to R5 and write R0 to R5; exit reads R0.
+constexpr Operands operands_of(const isa::Insn& insn, isa::Form form) {
+  const detail::OperandRule& rule = detail::operand_rules[isa::index_of(form)];
+  return {static_cast<u16>(rule.reads | rule.reads_dst << insn.dst | rule.reads_src << insn.src),
+          static_cast<u16>(rule.writes | rule.writes_dst << insn.dst | rule.writes_src << insn.src)};
 }
 
 }  // namespace skep::jit

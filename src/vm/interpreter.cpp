@@ -35,7 +35,6 @@ static_assert(sizeof(Op) == 16);
 
 struct InterpreterCallback : Callback {
   const Op* start = nullptr;
-  Entry (*tail_target)(void*, u32) = nullptr;
 };
 
 constexpr u32 frame_bytes = limits::stack_bytes + frame_slack;
@@ -158,8 +157,7 @@ using LabelTable = std::array<const void*, isa::form_count>;
   NEXT;
 
 /// Runs from `pc` to the exit of that function; with a null `pc` only hands out the labels.
-u64 interpret(const Op* pc, const Arguments& arguments, Entry (*tail_target)(void*, u32), RunContext* rc,
-              const LabelTable** labels_out) {
+u64 interpret(const Op* pc, const Arguments& arguments, RunContext* rc, const LabelTable** labels_out) {
   static const LabelTable labels = {
 #define FORM(name, ...) &&name,
 #include "isa/ops.def"
@@ -285,10 +283,10 @@ CALL_LOCAL:
   JUMP(pc->imm);
 TAIL_CALL:
   if (rc->tail_calls < limits::max_tail_calls) {
-    const Entry next = tail_target(reinterpret_cast<void*>(R[2]), static_cast<u32>(R[3]));
-    if (next.run != nullptr) {
+    const Entry* next = tail_target(reinterpret_cast<const void*>(R[2]), static_cast<u32>(R[3]));
+    if (next != nullptr) {
       ++rc->tail_calls;
-      R[0] = next(reinterpret_cast<void*>(R[1]), rc);
+      R[0] = (*next)(reinterpret_cast<void*>(R[1]), rc);
       goto EXIT;
     }
   }
@@ -317,13 +315,13 @@ CALL_KFUNC:
 
 const LabelTable& label_table() {
   const LabelTable* table = nullptr;
-  interpret(nullptr, {}, nullptr, nullptr, &table);
+  interpret(nullptr, {}, nullptr, &table);
   return *table;
 }
 
 u64 call_back(const Callback* self, u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, RunContext* rc) {
   const auto* callback = static_cast<const InterpreterCallback*>(self);
-  return interpret(callback->start, {r1, r2, r3, r4, r5}, callback->tail_target, rc, nullptr);
+  return interpret(callback->start, {r1, r2, r3, r4, r5}, rc, nullptr);
 }
 
 }  // namespace
@@ -331,15 +329,12 @@ u64 call_back(const Callback* self, u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, RunC
 struct Code::Impl {
   std::vector<Op> ops;
   std::vector<InterpreterCallback> callbacks;  ///< one a subprogram that is taken as a value
-  Entry (*tail_target)(void*, u32) = nullptr;
 
-  Impl(const Checked& program, const LinkTable& links)
-      : ops(program.insns.size()), tail_target(links.tail_target) {
+  explicit Impl(const Checked& program) : ops(program.insns.size()) {
     callbacks.resize(program.entries.size());
     for (u32 i = 0; i < program.entries.size(); ++i) {
       callbacks[i].call = call_back;
       callbacks[i].start = &ops[program.entries[i]];
-      callbacks[i].tail_target = tail_target;
     }
     const LabelTable& labels = label_table();
     for (u32 i = 0; i < ops.size(); ++i) {
@@ -352,7 +347,7 @@ struct Code::Impl {
       op.src = insn.src;
       op.off = insn.off;
       op.imm = insn.imm;
-      if (form == isa::Form::CALL_HELPER) op.helper = program.helper[i];
+      if (form == isa::Form::CALL_HELPER) op.helper = program.helper(i);
       if (form == isa::Form::LD_IMM64_FUNC)
         ops[i + 1].wide = reinterpret_cast<u64>(
             static_cast<const Callback*>(&callbacks[program.subprog_at(program.target(i))]));
@@ -369,7 +364,7 @@ Code::~Code() = default;
 
 u64 Code::enter_by_tail_call(const void* self, void* ctx, RunContext* rc) {
   const auto* impl = static_cast<const Impl*>(self);
-  return interpret(impl->ops.data(), {.r1 = reinterpret_cast<u64>(ctx)}, impl->tail_target, rc, nullptr);
+  return interpret(impl->ops.data(), {.r1 = reinterpret_cast<u64>(ctx)}, rc, nullptr);
 }
 u64 Code::enter(const void* self, void* ctx, RunContext* rc) {
   rc->tail_calls = 0;
@@ -380,7 +375,7 @@ Entry Code::tail_entry() const { return {&Code::enter_by_tail_call, impl_.get()}
 
 Result<Code> prepare_unverified(std::span<const isa::Insn> insns, const LinkTable& links) {
   Code code;
-  code.impl_ = std::make_unique<Code::Impl>(TRY(check(insns, links, rewritten_registers)), links);
+  code.impl_ = std::make_unique<Code::Impl>(TRY(check(insns, links, rewritten_registers)));
   return code;
 }
 

@@ -25,6 +25,18 @@ u32 Checked::subprog_at(u32 insn) const {
 
 namespace {
 
+constexpr std::array<bool, isa::form_count + 1> make_has_symbols() {
+  std::array<bool, isa::form_count + 1> flags{};
+  for (u32 i = 0; i < isa::form_count; ++i) {
+    const Family family = isa::forms[i].family;
+    flags[i] = family == Family::ld_abs || family == Family::ld_ind || family == Family::addr_space_cast ||
+               family == Family::tail_call || family == Family::call || family == Family::ld_imm64;
+  }
+  return flags;
+}
+/// Forms that symbols_of() has something to say about.
+constexpr auto form_has_symbols = make_has_symbols();
+
 class Checker {
  public:
   Checker(std::span<const isa::Insn> insns, const LinkTable& links, u32 registers)
@@ -35,9 +47,8 @@ class Checker {
   Result<Checked> run() {
     out_.forms = TRY(isa::decode_program(out_.insns, registers_));
     out_.imm64.resize(out_.insns.size());
-    out_.helper.resize(out_.insns.size());
     for (u32 i = 0; i < out_.insns.size(); ++i)
-      if (out_.forms[i] != Form::invalid) TRY(symbols_of(i));
+      if (form_has_symbols[isa::index_of(out_.forms[i])]) TRY(symbols_of(i));
     TRY(find_subprogs());
     TRY(jumps_stay_inside());
     TRY(calls_are_bounded());
@@ -58,8 +69,6 @@ class Checker {
         return at(i, EOPNOTSUPP, "address space casts need an arena, which is not there yet");
       case Family::tail_call:
         out_.has_tail_call = true;
-        if (links_.tail_target == nullptr)
-          return at(i, EOPNOTSUPP, "a tail call, but no program arrays are linked");
         return {};
       case Family::call:
         return call(i);
@@ -74,8 +83,9 @@ class Checker {
     if (out_.forms[i] == Form::CALL_KFUNC) return at(i, EOPNOTSUPP, "kernel functions cannot be called");
     if (out_.forms[i] != Form::CALL_HELPER) return {};
     const s32 id = out_.insns[i].imm;
-    out_.helper[i] = links_.helper == nullptr ? nullptr : links_.helper(links_.type, id);
-    if (out_.helper[i] == nullptr) return at(i, ENOENT, fmt::format("helper {} has no implementation", id));
+    const HelperFn helper = links_.helper == nullptr ? nullptr : links_.helper(links_.type, id);
+    out_.imm64[i] = reinterpret_cast<u64>(helper);
+    if (helper == nullptr) return at(i, ENOENT, fmt::format("helper {} has no implementation", id));
     return {};
   }
 
@@ -132,6 +142,7 @@ class Checker {
   }
 
   Result<void> jumps_stay_inside() {
+    if (out_.entries.size() == 1) return {};
     for (u32 i = 0; i < out_.insns.size(); ++i) {
       if (out_.forms[i] == Form::invalid || out_.forms[i] == Form::CALL_LOCAL ||
           !isa::has_target(out_.forms[i]))
@@ -145,6 +156,7 @@ class Checker {
   /// Longest chain of local calls, by relaxation over the call edges: more than 8 rounds of change mean
   /// that the chain is too long or recursive.
   Result<void> calls_are_bounded() {
+    if (out_.entries.size() == 1) return {};
     std::vector<u32> depth(out_.entries.size(), 1);
     for (bool changed = true; changed;) {
       changed = false;

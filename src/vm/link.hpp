@@ -1,13 +1,16 @@
 // What every engine needs to know of a program besides its instructions: the addresses its symbols stand
 // for, and the checks that an engine makes before it runs instructions it did not see verified.
 #pragma once
+#include <atomic>
 #include <span>
 #include <vector>
 
+#include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "helpers/run_context.hpp"
 #include "isa/form.hpp"
 #include "kernel/uapi.hpp"
+#include "maps/facts.hpp"
 
 namespace skep::vm {
 
@@ -18,10 +21,17 @@ struct LinkTable {
   ProgType type = ProgType::unspec;         ///< whose helpers are called
   /// A helper, as programs of this type call it, or fixup::InternalFn.
   HelperFn (*helper)(ProgType type, s32 id) = nullptr;
-  /// Where a tail call goes: the tail_entry() of the program in slot `index` of the program array `map` (the
-  /// address that ld_imm64 loaded), or an Entry without `run` for an empty slot or an index beyond the end.
-  Entry (*tail_target)(void* map, u32 index) = nullptr;
 };
+
+/// Where a tail call through the program array at `map` goes: the tail_entry() of the program in slot
+/// `index`, or null for an empty slot or an index beyond the end. Machine code does the same reads.
+inline const Entry* tail_target(const void* map, u32 index) {
+  const auto* base = static_cast<const std::byte*>(map);
+  if (index >= load<u64>(base + maps::prog_array_count_offset)) return nullptr;
+  const auto* slots =
+      reinterpret_cast<const std::atomic<const Entry*>*>(base + maps::prog_array_slots_offset);
+  return slots[index].load(std::memory_order_acquire);
+}
 
 /// Iterations that all may_goto of one function call have together (kernel: BPF_MAX_LOOPS), for programs
 /// whose may_goto the fixups did not rewrite.
@@ -38,10 +48,11 @@ struct Checked {
   std::span<const isa::Insn> insns;
   std::vector<isa::Form> forms;  ///< invalid for the second slots of ld_imm64
   std::vector<u32> entries;      ///< first instruction of each subprogram, ascending; [0] is 0
-  std::vector<u64> imm64;        ///< for ld_imm64 (not of a function): the value to load
-  std::vector<HelperFn> helper;  ///< for calls of helpers
+  std::vector<u64> imm64;  ///< for ld_imm64 (not of a function): the value to load; for helper(): its address
   bool has_tail_call = false;
 
+  /// What the call of a helper at `at` calls.
+  [[nodiscard]] HelperFn helper(u32 at) const { return reinterpret_cast<HelperFn>(imm64[at]); }
   /// Absolute target of a jump, local call or function reference at `at`.
   [[nodiscard]] u32 target(u32 at) const;
   /// Index into `entries` of the subprogram that starts at `insn`.

@@ -60,13 +60,91 @@ TEST(Combine, AddsWithLea) {
   EXPECT_FALSE(has("r2 = r1; r3 = r2; w3 += 1; r0 = 1; exit", Shape::lea));
 }
 
+TEST(Combine, AccessesTakeASumThatNobodyElseNeeds) {
+  EXPECT_EQ(node_of("r2 = 5; r3 = r1; r3 += r2; r3 += 7; r0 = *(u8 *)(r3 +1); exit", Shape::indexed).operand,
+            8);
+  EXPECT_EQ(
+      node_of("r2 = 8; r3 = r10; r3 += r2; r3 += -32; *(u64 *)(r3 +0) = 9; r0 = *(u64 *)(r10 -24); exit",
+              Shape::indexed)
+          .other,
+      2);
+  // A load and a store at one address; the address lives on; its parts change in between.
+  EXPECT_FALSE(has("r2 = 8; r3 = r1; r3 += r2; r4 = *(u64 *)(r3 +0); *(u64 *)(r3 +8) = r4; r0 = r4; exit",
+                   Shape::lea_index));
+  EXPECT_FALSE(has("r2 = 8; r3 = r1; r3 += r2; r4 = *(u64 *)(r3 +0); r0 = r3; exit", Shape::indexed));
+  EXPECT_FALSE(has("r2 = 8; r3 = r1; r3 += r2; r2 = *(u64 *)(r3 +0); r0 = *(u64 *)(r3 +8); r0 += r2; exit",
+                   Shape::indexed));
+}
+
+TEST(Combine, SelectsWithoutAJump) {
+  EXPECT_EQ(node_of("r2 = *(u8 *)(r1 +0); r0 = 1; if r2 == 0 goto over; r0 = 0; over: r0 += r2; exit",
+                    Shape::select)
+                .shape,
+            Shape::select);
+  EXPECT_TRUE(has("r2 = *(u8 *)(r1 +0); w0 = -5; if w2 s> 7 goto over; w0 = 9; over: exit", Shape::select));
+  EXPECT_FALSE(has("r0 = 1; if r0 == 0 goto over; r0 = 0; over: exit", Shape::select)) << "the test reads it";
+  EXPECT_FALSE(has("r2 = 3; r0 = 1; if r2 == 0 goto over; r0 = 0; r2 = 9; over: exit", Shape::select));
+}
+
+/// What the jump back of the only loop says.
+Node loop_of(std::string_view source) {
+  const auto insns = isa::assemble(source);
+  EXPECT_TRUE(insns.has_value()) << (insns ? "" : insns.error().what);
+  if (!insns) return {};
+  EXPECT_EQ(difference(*insns), "");
+  const auto program = vm::check(*insns, {});
+  const Plan plan = make_plan(*program, {}, {});
+  for (const Node& node : plan.nodes)
+    if (node.unroll != 0) return node;
+  return {};
+}
+
+TEST(Unroll, RepeatsBodiesAndDropsTestsWhereTheRoundsAreKnown) {
+  const auto counted = [](const char* start, const char* end) {
+    return loop_of(std::string("r0 = 0; r2 = ") + start + "; head: r0 += r2; r2 += 8; if r2 != " + end +
+                   " goto head; r0 += r2; exit");
+  };
+  EXPECT_EQ(counted("0", "512").unroll, 8);
+  EXPECT_TRUE(counted("0", "512").exact);
+  EXPECT_EQ(counted("0", "120").unroll, 5) << "15 rounds";
+  EXPECT_EQ(counted("-16", "88").unroll, 4) << "13 rounds: the tests stay";
+  EXPECT_FALSE(counted("-16", "88").exact);
+  EXPECT_EQ(counted("0", "8").unroll, 4) << "one round";
+  EXPECT_FALSE(counted("0", "8").exact);
+  EXPECT_FALSE(
+      loop_of("r0 = 0; r2 = 8; if r1 == 0 goto head; r2 = 0; head: r0 += 1; r2 += 1; if r2 != 64 goto "
+              "head; exit")
+          .exact)
+      << "one of two starts";
+  // Left early, entered in the middle, two ways to the head, two steps.
+  EXPECT_TRUE(
+      loop_of("r0 = 0; r2 = 0; head: r0 += r2; if r0 > 99 goto out; r2 += 1; if r2 != 64 goto head; out: "
+              "exit")
+          .exact);
+  EXPECT_FALSE(
+      loop_of("r0 = 0; r2 = 0; if r1 == 0 goto middle; head: r0 += r2; middle: r2 += 1; if r2 != 64 goto "
+              "head; exit")
+          .exact);
+  EXPECT_FALSE(loop_of("r0 = 0; r2 = 0; r3 = r1; if r3 != 0 goto head; r2 = 2; head: r0 += r2; r2 += 1; if "
+                       "r2 != 64 goto head; "
+                       "exit")
+                   .exact);
+  EXPECT_FALSE(
+      loop_of("r0 = 0; r2 = 0; head: r2 += 1; r0 += r2; r2 += 1; if r2 != 64 goto head; exit").exact);
+  // A diamond inside, a call inside: left alone.
+  EXPECT_EQ(
+      loop_of("r0 = 0; r2 = 9; head: if r0 > 4 goto on; r0 += 2; on: r2 += -1; if r2 != 0 goto head; exit")
+          .unroll,
+      0);
+  EXPECT_EQ(
+      loop_of("r6 = 9; r0 = 0; head: callf f; r6 += -1; if r6 != 0 goto head; exit; f: r0 += 1; exit").unroll,
+      0);
+}
+
 TEST(Combine, AddsTwoRegistersAndAConstantWithLea) {
-  EXPECT_EQ(node_of("r2 = 5; r3 = r1; r3 += r2; r0 = *(u8 *)(r3 +0); exit", Shape::lea_index).other, 2);
-  EXPECT_EQ(
-      node_of("r2 = 5; r3 = r1; r3 += r2; r3 += 7; r0 = *(u8 *)(r3 +0); exit", Shape::lea_index).operand, 7);
-  EXPECT_EQ(
-      node_of("r2 = 5; r3 = r1; r3 += -9; r3 += r2; r0 = *(u8 *)(r3 +0); exit", Shape::lea_index).operand,
-      -9);
+  EXPECT_EQ(node_of("r2 = 5; r3 = r1; r3 += r2; r0 = r3; exit", Shape::lea_index).other, 2);
+  EXPECT_EQ(node_of("r2 = 5; r3 = r1; r3 += r2; r3 += 7; r0 = r3; exit", Shape::lea_index).operand, 7);
+  EXPECT_EQ(node_of("r2 = 5; r3 = r1; r3 += -9; r3 += r2; r0 = r3; exit", Shape::lea_index).operand, -9);
   EXPECT_FALSE(has("r3 = 5; r2 = r3; r2 += r2; r0 = r2; exit", Shape::lea_index));
 }
 

@@ -46,7 +46,10 @@ class ProgramMaker {
   }
   Form pick(const std::vector<Form>& list) { return list[below(static_cast<u32>(list.size()))]; }
   u32 below(u32 n) { return static_cast<u32>(source_() % n); }
-  u8 any_register() { return static_cast<u8>(below(9)); }
+  u8 any_register() {
+    const u8 r = static_cast<u8>(below(9));
+    return r == avoid_ ? static_cast<u8>((r + 1) % 9) : r;
+  }
   s32 immediate() {
     constexpr s32 special[] = {
         0, 1, -1, 2, 8, 16, 31, 32, 63, 127, 128, -128, -129, 255, 65535, 0x7fffffff, -0x7fffffff - 1};
@@ -87,7 +90,7 @@ class ProgramMaker {
       land(open_.back());
       open_.pop_back();
     }
-    switch (below(20)) {
+    switch (below(23)) {
       case 0:
       case 1:
       case 2:
@@ -119,6 +122,12 @@ class ProgramMaker {
         return is_main_ ? local_call() : arithmetic();
       case 18:
         return load_constant(any_register());
+      case 19:
+        return counted_loop();
+      case 20:
+        return idiom_select();
+      case 21:
+        return idiom_index();
       default:
         return idiom_byte_stores();
     }
@@ -244,6 +253,74 @@ class ProgramMaker {
     in_loop_ = false;
     floor_ = 0;
   }
+  /// A counter in a register, from a constant by a constant to a constant: what unrolling looks for.
+  void counted_loop() {
+    if (avoid_ != no_register) return arithmetic();
+    const u8 counter = static_cast<u8>(6 + below(3));
+    constexpr s32 steps[] = {1, 2, 4, 8, -1, -3};
+    const s32 start = immediate() / 2, by = steps[below(std::size(steps))];
+    const s32 rounds = static_cast<s32>(1 + below(24));
+    add(Form::MOV64_K, counter, 0, 0, start);
+    avoid_ = counter;
+    const std::size_t head = out_.size();
+    const u32 add_at = below(4);
+    for (u32 i = 0, body = below(4); i <= body; ++i) {
+      if (i == add_at) add(Form::ADD64_K, counter, 0, 0, by);
+      in_body();
+    }
+    if (!has_write(head, counter)) add(Form::ADD64_K, counter, 0, 0, by);
+    const s16 back = static_cast<s16>(static_cast<s32>(head) - static_cast<s32>(out_.size()) - 1);
+    add(Form::JNE64_K, counter, 0, back, start + by * rounds);
+    avoid_ = no_register;
+  }
+  [[nodiscard]] bool has_write(std::size_t from, u8 counter) const {
+    for (std::size_t i = from; i < out_.size(); ++i)
+      if (out_[i].dst == counter && out_[i].code == isa::info(Form::ADD64_K).code) return true;
+    return false;
+  }
+  void in_body() {
+    switch (below(6)) {
+      case 0:
+        return memory_access();
+      case 1:
+        return idiom_select();
+      case 2:
+        return idiom_index();
+      case 3:
+        return open_jump();  // leaves the loop: it lands behind it
+      default:
+        return arithmetic();
+    }
+  }
+  /// rD = a; if condition goto over; rD = b; over:
+  void idiom_select() {
+    const u8 to = any_register();
+    constexpr s32 values[] = {0, 1, 1, 0, 2, -1, 0x7fffffff};
+    add(below(2) != 0 ? Form::MOV64_K : Form::MOV32_K, to, 0, 0, values[below(std::size(values))]);
+    add(condition(), any_register(), any_register(), 1, immediate());
+    add(below(2) != 0 ? Form::MOV64_K : Form::MOV32_K, to, 0, 0, values[below(std::size(values))]);
+  }
+  /// t = r9; t += index; t += offset; accesses at t; t = something else.
+  void idiom_index() {
+    const u8 index = any_register();
+    u8 t = any_register();
+    if (t == index) t = static_cast<u8>((t + 1) % 9 == avoid_ ? (t + 2) % 9 : (t + 1) % 9);
+    add(Form::AND64_K, index, 0, 0, 0x3f);
+    add(Form::MOV64_X, t, 9);
+    add(Form::ADD64_X, t, index);
+    if (below(2) != 0) add(Form::ADD64_K, t, 0, 0, static_cast<s32>(below(32)) - 64);
+    constexpr Form loads[] = {Form::LDX_B, Form::LDX_H, Form::LDX_W, Form::LDX_DW, Form::LDXSX_W};
+    constexpr Form stores[] = {Form::STX_B, Form::STX_W, Form::STX_DW, Form::ST_H, Form::ST_DW};
+    for (u32 i = 0, n = below(3); i <= n; ++i) {
+      const s16 off = static_cast<s16>(below(16));
+      if (below(2) != 0)
+        add(loads[below(std::size(loads))], below(4) == 0 ? t : any_register(), t, off);
+      else
+        add(stores[below(std::size(stores))], t, any_register(), off, immediate());
+      if (out_.back().dst == t && isa::writes_dst(isa::decode(out_.back()))) return;
+    }
+    load_constant(t);
+  }
   void helper_call() {
     add(Form::CALL_HELPER, 0, 0, 0, 1);
     reset_arguments();
@@ -264,6 +341,8 @@ class ProgramMaker {
   std::vector<std::size_t> open_;
   std::size_t floor_ = 0;
   std::vector<Call> calls_;
+  static constexpr u8 no_register = 255;
+  u8 avoid_ = no_register;  ///< the counter of the loop whose body is being made
   bool is_main_ = true, in_loop_ = false;
 };
 

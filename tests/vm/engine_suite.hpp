@@ -514,6 +514,49 @@ TEST_P(EngineTest, HelpersCallSubprogramsBack) {
             36U * 1000 + 38 + 1);
 }
 
+/// A callback that has itself called another back, on its own stack frame, and makes a local call.
+TEST_P(EngineTest, CallbacksNestAndCallSubprograms) {
+  EXPECT_EQ(run_text(R"(
+      *(u64 *)(r10 -8) = 5
+      r6 = 100
+      r1 = func outer
+      r2 = r10
+      r2 += -8
+      call 2
+      r0 += r6
+      exit
+    outer:
+      r6 = r2
+      r7 = *(u64 *)(r2 +0)
+      *(u64 *)(r10 -16) = r7
+      r1 = func inner
+      r2 = r10
+      r2 += -16
+      call 2
+      r1 = *(u64 *)(r6 +0)
+      r1 += 1
+      *(u64 *)(r6 +0) = r1
+      r0 %= 7
+      r0 += r7
+      exit
+    inner:
+      r6 = r2
+      callf add
+      r1 = *(u64 *)(r6 +0)
+      r1 += r0
+      *(u64 *)(r6 +0) = r1
+      r0 = r1
+      exit
+    add:
+      *(u64 *)(r10 -8) = r1
+      r0 = *(u64 *)(r10 -8)
+      r0 += 10
+      exit)",
+                     nullptr, {.helper = test_helper}),
+            // outer runs with 5, then 6; inner makes n of n + 11, then n + 23
+            (((16 * 1000 + 28) % 7) + 5) * 1000 + ((17 * 1000 + 29) % 7) + 6 + 100U);
+}
+
 TEST_P(EngineTest, JumpsBackAndForthAndFarAndByThe32BitOffset) {
   EXPECT_EQ(run_text("r0 = 0; r1 = 10; loop: r0 += r1; r1 -= 1; if r1 != 0 goto loop; exit"), 55U);
   EXPECT_EQ(run_text("r0 = 7; gotol over; r0 = 9; over: exit"), 7U);
@@ -540,20 +583,23 @@ TEST_P(EngineTest, LoadsMapAndValueAddresses) {
   EXPECT_EQ(GetParam().load(*isa::assemble("r1 = mapval 0; exit"), links).error().code, EINVAL);
 }
 
-/// Two slots that a test fills; slot 2 stays empty.
-inline Entry tail_slots[3];
-inline Entry tail_target(void* map, u32 index) {
-  return map == tail_slots && index < 3 ? tail_slots[index] : Entry{};
-}
+/// A program array as engines see it.
+struct TailArray {
+  std::byte map[maps::prog_array_count_offset]{};
+  u64 count = 3;
+  const Entry* slots[3]{};
+};
+static_assert(offsetof(TailArray, slots) == maps::prog_array_slots_offset);
 
 TEST_P(EngineTest, TailCallsReplaceTheProgramUpToThirtyThreeTimes) {
-  void* maps[] = {tail_slots};
-  const LinkTable links{.map_addresses = maps, .tail_target = tail_target};
+  TailArray array;
+  void* maps[] = {&array};
+  const LinkTable links{.map_addresses = maps};
   const Loaded self = load_text(
       "r6 = *(u64 *)(r1 +0); r6 += 1; *(u64 *)(r1 +0) = r6; r2 = map 0; r3 = 0; raw f500000000000000; r0 = "
       "42; exit",
       links);
-  tail_slots[0] = self.tail_entry;
+  array.slots[0] = &self.tail_entry;
   u64 executions = 0;
   EXPECT_EQ(self.entry(&executions, &rc_), 42U);
   EXPECT_EQ(executions, 34U);
@@ -562,16 +608,41 @@ TEST_P(EngineTest, TailCallsReplaceTheProgramUpToThirtyThreeTimes) {
   EXPECT_EQ(executions, 34U);
 }
 
-TEST_P(EngineTest, TailCallsFallThroughAnEmptySlotAndReturnFromASubprogram) {
-  void* maps[] = {tail_slots};
-  const LinkTable links{.map_addresses = maps, .tail_target = tail_target};
+TEST_P(EngineTest, TailCallsThatGoNowhereCountNothing) {
+  TailArray array;
+  void* maps[] = {&array};
+  const LinkTable links{.map_addresses = maps};
   const Loaded target = load_text("r0 = 5; exit", links);
-  tail_slots[1] = target.tail_entry;
-  tail_slots[2] = {};
+  array.slots[1] = &target.tail_entry;
+  // 40 misses, then a hit; the index comes from two ways, so no engine knows it beforehand.
+  EXPECT_EQ(
+      run_text("r6 = r1; r7 = 40; l: r1 = r6; r2 = map 0; r3 = 0; raw f500000000000000; r7 += -1; if r7 "
+               "!= 0 goto l; r1 = r6; r2 = map 0; r3 = 1; if r7 == 0 goto j; r3 = 2; j: raw "
+               "f500000000000000; r0 = 9; exit",
+               nullptr, links),
+      5U);
+}
+
+TEST_P(EngineTest, TailCallsFallThroughAnEmptySlotAndReturnFromASubprogram) {
+  TailArray array;
+  void* maps[] = {&array};
+  const LinkTable links{.map_addresses = maps};
+  const Loaded target = load_text("r0 = 5; exit", links);
+  array.slots[1] = &target.tail_entry;
   EXPECT_EQ(run_text("r2 = map 0; r3 = 2; raw f500000000000000; r0 = 9; exit", nullptr, links), 9U);
   EXPECT_EQ(run_text("r2 = map 0; r3 = 99; raw f500000000000000; r0 = 9; exit", nullptr, links), 9U);
   EXPECT_EQ(run_text("r2 = map 0; r3 = 0x100000001 ll; raw f500000000000000; r0 = 9; exit", nullptr, links),
             5U);
+  // Indices that only the run knows.
+  u64 index = 1;
+  const char* dynamic = "r3 = *(u64 *)(r1 +0); r2 = map 0; raw f500000000000000; r0 = 9; exit";
+  EXPECT_EQ(run_text(dynamic, &index, links), 5U);
+  index = 0x100000001;
+  EXPECT_EQ(run_text(dynamic, &index, links), 5U);
+  for (const u64 empty : {u64{0}, u64{2}, u64{3}, u64{0xffffffff}}) {
+    index = empty;
+    EXPECT_EQ(run_text(dynamic, &index, links), 9U);
+  }
   EXPECT_EQ(run_text("r6 = 100; r7 = 1; callf f; r0 += r6; r0 += r7; exit; f: r6 = 0; r7 = 0; *(u64 *)(r10 "
                      "-8) = 1; r2 = map 0; r3 = 1; raw f500000000000000; r0 = 9; exit",
                      nullptr, links),
