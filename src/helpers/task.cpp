@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 
 #include "helpers/families.hpp"
@@ -67,11 +68,14 @@ u64 get_current_comm(u64 to, u64 size64, u64, u64, u64, RunContext*) {
   return 0;
 }
 
+/// Fixups make an instruction of its own of every call.
+u64 tail_call(u64, u64, u64, u64, u64, RunContext*) { return static_cast<u64>(-s64{EOPNOTSUPP}); }
+
 constexpr HelperRow rows[] = {
-    {5, ktime_get_ns},          {7, get_prandom_u32},      {8, get_smp_processor_id},
-    {14, get_current_pid_tgid}, {15, get_current_uid_gid}, {16, get_current_comm},
-    {42, get_numa_node_id},     {118, jiffies64},          {125, ktime_get_boot_ns},
-    {160, ktime_get_coarse_ns}, {208, ktime_get_tai_ns},
+    {5, ktime_get_ns},        {7, get_prandom_u32},       {8, get_smp_processor_id},
+    {12, tail_call},          {14, get_current_pid_tgid}, {15, get_current_uid_gid},
+    {16, get_current_comm},   {42, get_numa_node_id},     {118, jiffies64},
+    {125, ktime_get_boot_ns}, {160, ktime_get_coarse_ns}, {208, ktime_get_tai_ns},
 };
 
 }  // namespace

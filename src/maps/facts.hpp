@@ -38,8 +38,8 @@ struct MapFacts {
 inline constexpr u32 array_values_offset = 312;
 /// A program array at the map's address: how many slots there are (u64), then for each a pointer to the Entry
 /// that a tail call jumps to, or null.
-inline constexpr u32 prog_array_count_offset = 512;
-inline constexpr u32 prog_array_slots_offset = prog_array_count_offset + 8;
+inline constexpr u32 prog_array_slots_offset = array_values_offset;
+inline constexpr u32 prog_array_count_offset = prog_array_slots_offset - 8;
 /// Kernel's struct htab_elem: header before the key; the value stands at 48 + round_up(key_size, 8).
 inline constexpr u32 hash_elem_header = 48;
 /// Where an LRU hash's element has its mark of use (lru_node.ref), which inlined lookups set.

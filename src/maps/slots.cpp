@@ -149,10 +149,11 @@ Result<void> check(const MapSpec& spec) {
 
 template <class T>
 Result<MapRef> make(const MapSpec& spec, const Environment& environment) {
-  static_assert(sizeof(T) <= array_values_offset);
+  static_assert(sizeof(T) <= prog_array_count_offset);
   const u64 size = array_values_offset + 8 * u64{spec.max_entries};
   auto memory = TRY(Mapping::map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                                  -1, 0, "slots"));
+  store(memory.data() + prog_array_count_offset, u64{spec.max_entries});
   return MapRef(place<T>(std::move(memory), 0, spec, environment.objects));
 }
 

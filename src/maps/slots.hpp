@@ -50,7 +50,8 @@ class SlotArray : public Map {
   int replace(u32 index, Reference fresh);
 };
 
-/// prog_array. Tail calls read its slots as const ProgramRef*.
+/// prog_array. Tail calls read its slots as const ProgramRef*, and their number before them
+/// (prog_array_count_offset).
 class ProgArray final : public SlotArray {
  public:
   ProgArray(const MapSpec& spec, Objects* objects) : SlotArray(spec), objects_(objects) {}
@@ -59,10 +60,6 @@ class ProgArray final : public SlotArray {
   /// must be like it. EINVAL.
   Result<void> check_owner(const ProgramRef& program);
   [[nodiscard]] std::optional<ProgramOwner> owner() const;
-  /// The program in a slot, or nullptr: valid until the caller is quiescent.
-  [[nodiscard]] const ProgramRef* target(u32 index) const {
-    return static_cast<const ProgramRef*>(at(index));
-  }
 
  protected:
   u32 id_of(const void* object) const override { return static_cast<const ProgramRef*>(object)->id; }

@@ -194,12 +194,6 @@ u32 max_ctx_offset(const verifier::Verified& verified) {
   return greatest;
 }
 
-/// The program in slot `index` of a prog_array, for tail calls.
-Entry tail_target(void* map, u32 index) {
-  const auto* target = static_cast<maps::ProgArray*>(static_cast<maps::Map*>(map))->target(index);
-  return target == nullptr ? Entry{} : Entry{target->run, target->self};
-}
-
 /// Machine code where the machine has a JIT, else what the interpreter runs.
 Result<void> make_runnable(Program& program, const fixup::Translated& translated,
                            std::span<const maps::MapRef> used, bool no_jit) {
@@ -212,7 +206,6 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   vm::LinkTable links;
   links.map_addresses = addresses;
   links.values_addresses = values;
-  links.tail_target = tail_target;
   links.type = program.type;
   links.helper = helpers::function;
   if (!no_jit) {

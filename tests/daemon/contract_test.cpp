@@ -8,6 +8,7 @@
 #include "kernel_contract/contract_objects.hpp"
 #include "kernel_contract/contract_helpers.hpp"
 #include "kernel_contract/contract_programs.hpp"
+#include "kernel_contract/contract_tail_calls.hpp"
 
 namespace skep::contract {
 namespace {
