@@ -21,27 +21,40 @@ XdpHook::XdpHook(u32 ifindex, const RunContext& run) : run_(run) {
 }
 
 void XdpHook::run_burst(const XdpProgram& program, std::span<net::Packet> burst) noexcept {
-  for (net::Packet& packet : burst) {
-    run_one(program, packet);
-    dispose(program, packet);
-  }
+  for (; burst.size() > limits::packet_burst; burst = burst.subspan(limits::packet_burst))
+    run_some(program, burst.first(limits::packet_burst));
+  if (!burst.empty()) run_some(program, burst);
 }
 
-/// bpf_prog_run_xdp() on a buffer as xdp_prepare_buff() makes it: metadata is possible and empty.
-void XdpHook::run_one(const XdpProgram& program, net::Packet& packet) noexcept {
-  progs::XdpBuff xdp;
-  xdp.data = packet.data;
-  xdp.data_end = packet.data_end;
-  xdp.data_meta = packet.data;
-  xdp.data_hard_start = packet.hard_start;
-  xdp.rxq = &rxq_;
-  xdp.frame_sz = packet.buffer_size;
-  run_.redirect = {};
-  run_.tail_calls = 0;
-  run_.ctx = &xdp;
-  packet.verdict = static_cast<u32>(program.entry(&xdp, &run_));
-  packet.data = xdp.data;
-  packet.data_end = xdp.data_end;
+/// bpf_prog_run_xdp() on buffers as xdp_prepare_buff() makes them: metadata is possible and empty. What
+/// redirects, aborts or is no verdict is disposed of before the next packet runs.
+void XdpHook::run_some(const XdpProgram& program, std::span<net::Packet> packets) noexcept {
+  std::array<progs::XdpBuff, limits::packet_burst> buffers;  // NOLINT: as many as are used are filled
+  std::array<u32, limits::packet_burst> verdicts;            // NOLINT: written by the program
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const net::Packet& packet = packets[i];
+    buffers[i].data = buffers[i].data_meta = packet.data;
+    buffers[i].data_end = packet.data_end;
+    buffers[i].data_hard_start = packet.hard_start;
+    buffers[i].rxq = &rxq_;
+    buffers[i].frame_sz = packet.buffer_size;
+  }
+  const BurstEntry run = program.burst.run != nullptr ? program.burst : BurstEntry{run_each, &program.entry};
+  for (std::size_t first = 0; first < packets.size();) {
+    const Burst burst{.contexts = &buffers[first],
+                      .stride = sizeof buffers[first],
+                      .results = &verdicts[first],
+                      .count = static_cast<u32>(packets.size() - first),
+                      .ordinary = uapi::XDP_DROP,
+                      .ordinary_count = uapi::XDP_TX - uapi::XDP_DROP + 1};
+    for (const std::size_t end = first + run(burst, &run_); first < end; ++first) {
+      net::Packet& packet = packets[first];
+      packet.verdict = verdicts[first];
+      packet.data = buffers[first].data;
+      packet.data_end = buffers[first].data_end;
+      dispose(program, packet);
+    }
+  }
 }
 
 void XdpHook::dispose(const XdpProgram& program, net::Packet& packet) noexcept {

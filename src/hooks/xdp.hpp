@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "helpers/run_context.hpp"
+#include "helpers/burst.hpp"
 #include "net/port.hpp"
 #include "progs/xdp_buff.hpp"
 
@@ -16,6 +16,7 @@ struct XdpProgram {
   Entry entry{};
   u32 id = 0;
   std::array<char, 16> name{};  ///< NUL-terminated
+  BurstEntry burst{};           ///< as entry, for many packets; may be null
 
   void set_name(std::string_view text);
 };
@@ -52,7 +53,7 @@ class XdpHook {
   [[nodiscard]] XdpStats stats() const;
 
  private:
-  void run_one(const XdpProgram& program, net::Packet& packet) noexcept;
+  void run_some(const XdpProgram& program, std::span<net::Packet> packets) noexcept;
   void dispose(const XdpProgram& program, net::Packet& packet) noexcept;
   void trace_exception(const XdpProgram& program, u32 verdict) noexcept;
 

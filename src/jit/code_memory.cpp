@@ -1,10 +1,11 @@
-// Code memory by mmap and mprotect.
+// Code memory by mmap and mprotect, or by a file that is mapped executable.
 #include "jit/code_memory.hpp"
 
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -26,46 +27,126 @@ void* map_at(u64 hint, std::size_t bytes) {
   return got == MAP_FAILED ? nullptr : got;
 }
 
+/// Maps within reach of `near` where there is room, else anywhere; nullptr and errno.
+template <class Map>
+void* map_near(const void* near, std::size_t bytes, Map map) {
+  const u64 wanted = reinterpret_cast<u64>(near);
+  // Without MAP_FIXED the kernel takes a hint that is free and goes elsewhere otherwise.
+  for (u64 distance = u64{64} << 20; distance < (u64{1} << 31) && distance < wanted; distance *= 2) {
+    void* got = map((wanted - distance) & ~u64{page_size() - 1}, bytes);
+    if (got == nullptr) break;
+    if (reachable(reinterpret_cast<u64>(got), wanted)) return got;
+    munmap(got, bytes);
+  }
+  return map(0, bytes);
+}
+
 }  // namespace
+
+Result<CodePool::Block> CodePool::take(std::size_t bytes, const void* near) {
+  const std::size_t size = (bytes + grain - 1) / grain * grain;
+  const std::lock_guard lock(mutex_);
+  for (const auto& region : regions_)
+    for (auto it = region->free.begin(); it != region->free.end(); ++it) {
+      if (it->second < size) continue;
+      const Block block{region.get(), it->first, size};
+      const std::size_t left = it->second - size;
+      region->free.erase(it);
+      if (left != 0) region->free.emplace(block.offset + size, left);
+      return block;
+    }
+  auto region = std::make_unique<Region>();
+  const std::size_t length = std::max(region_bytes, round_to_pages(size));
+  region->file.reset(memfd_create("skep-code", MFD_CLOEXEC));
+  if (!region->file || ftruncate(region->file.get(), static_cast<off_t>(length)) != 0)
+    return fail_errno("memory for machine code");
+  const auto map = [&](u64 hint, std::size_t wanted) -> void* {
+    void* got =
+        mmap(reinterpret_cast<void*>(hint), wanted, PROT_READ | PROT_EXEC, MAP_SHARED, region->file.get(), 0);
+    return got == MAP_FAILED ? nullptr : got;
+  };
+  void* code = map_near(near, length, map);
+  if (code == nullptr) return fail_errno("memory for machine code");
+  region->code = Mapping(code, length);
+  if (length != size) region->free.emplace(size, length - size);
+  regions_.push_back(std::move(region));
+  return Block{regions_.back().get(), 0, size};
+}
+
+void CodePool::give_back(const Block& block) {
+  const std::lock_guard lock(mutex_);
+  auto& free = block.region->free;
+  const auto it = free.emplace(block.offset, block.size).first;
+  if (const auto next = std::next(it); next != free.end() && it->first + it->second == next->first) {
+    it->second += next->second;
+    free.erase(next);
+  }
+  if (it == free.begin()) return;
+  const auto previous = std::prev(it);
+  if (previous->first + previous->second != it->first) return;
+  previous->second += it->second;
+  free.erase(it);
+}
+
+Result<void> CodePool::write(const Block& block, std::size_t offset, ByteView bytes) {
+  // int3 around the code: nothing runs off its end unnoticed, nor into what stood here before.
+  std::vector<std::byte> filled(block.size, std::byte{0xcc});
+  std::memcpy(filled.data() + offset, bytes.data(), bytes.size());
+  std::size_t done = 0;
+  while (done < filled.size()) {
+    const ssize_t n = pwrite(block.region->file.get(), filled.data() + done, filled.size() - done,
+                             static_cast<off_t>(block.offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return fail_errno("writing machine code");
+    done += static_cast<std::size_t>(n);
+  }
+  return {};
+}
 
 CodeMemory::CodeMemory(CodeMemory&& other) noexcept { *this = std::move(other); }
 CodeMemory& CodeMemory::operator=(CodeMemory&& other) noexcept {
   std::swap(start_, other.start_);
   std::swap(reserved_, other.reserved_);
   std::swap(used_, other.used_);
+  std::swap(pool_, other.pool_);
+  std::swap(block_, other.block_);
   return *this;
 }
 CodeMemory::~CodeMemory() {
-  if (start_ != nullptr) munmap(start_, reserved_);
+  if (pool_ != nullptr)
+    pool_->give_back(block_);
+  else if (start_ != nullptr)
+    munmap(start_, reserved_);
 }
 
 Result<CodeMemory> CodeMemory::reserve(std::size_t bytes, const void* near) {
   CodeMemory memory;
-  memory.reserved_ = round_to_pages(bytes + before);
-  const u64 wanted = reinterpret_cast<u64>(near);
-  // Without MAP_FIXED the kernel takes a hint that is free and goes elsewhere otherwise.
-  for (u64 distance = u64{64} << 20; distance < (u64{1} << 31) && memory.start_ == nullptr; distance *= 2) {
-    if (wanted <= distance) break;
-    const u64 hint = (wanted - distance) & ~u64{page_size() - 1};
-    void* got = map_at(hint, memory.reserved_);
-    if (got == nullptr) break;
-    if (reachable(reinterpret_cast<u64>(got), wanted))
-      memory.start_ = static_cast<std::byte*>(got);
-    else
-      munmap(got, memory.reserved_);
-  }
-  if (memory.start_ == nullptr) memory.start_ = static_cast<std::byte*>(map_at(0, memory.reserved_));
+  const std::size_t wanted = round_to_pages(bytes + before);
+  memory.start_ = static_cast<std::byte*>(map_near(near, wanted, map_at));
   if (memory.start_ == nullptr) {
     const int code = errno;
-    memory.reserved_ = 0;
     return fail(code,
                 fmt::format("no address space for {} bytes of machine code: {}", bytes, std::strerror(code)));
   }
+  memory.reserved_ = wanted;
+  return memory;
+}
+
+Result<CodeMemory> CodeMemory::from(std::shared_ptr<CodePool> pool, std::size_t bytes, const void* near) {
+  CodeMemory memory;
+  memory.block_ = TRY(pool->take(bytes + before, near));
+  memory.pool_ = std::move(pool);
+  memory.start_ = memory.block_.region->code.data() + memory.block_.offset;
+  memory.reserved_ = memory.block_.size;
   return memory;
 }
 
 Result<void> CodeMemory::seal(ByteView code) {
   SKEP_ASSERT(used_ == 0 && before + code.size() <= reserved_);
+  if (pool_ != nullptr) {
+    used_ = code.size();
+    return pool_->write(block_, before, code);
+  }
   const std::size_t kept = round_to_pages(before + code.size());
   if (mprotect(start_, kept, PROT_READ | PROT_WRITE) != 0)
     return fail(errno, fmt::format("machine code memory cannot be written: {}", std::strerror(errno)));

@@ -1,12 +1,44 @@
-// Memory that machine code runs from. It is writable while it is being filled and executable afterwards,
-// never both; it lies near the helpers so that calls reach them directly.
+// Memory that machine code runs from. Nothing is ever writable and executable at one address: a program's own
+// pages are writable while they are filled and executable afterwards; a pool's are executable only, and are
+// filled through their file. Code lies near the helpers so that calls reach them directly.
 #pragma once
+#include <map>
+#include <memory>
+#include <mutex>
 #include <span>
+#include <vector>
 
 #include "base/bytes.hpp"
+#include "base/fd.hpp"
 #include "base/result.hpp"
 
 namespace skep::jit {
+
+/// Pages that the code of many programs shares, so that loading one takes a write and no mapping.
+/// Thread-safe.
+class CodePool {
+ private:
+  friend class CodeMemory;
+  struct Region {
+    UniqueFd file;
+    Mapping code;                             ///< readable and executable
+    std::map<std::size_t, std::size_t> free;  ///< size by offset; neighbours are one
+  };
+  struct Block {
+    Region* region = nullptr;
+    std::size_t offset = 0, size = 0;
+  };
+  static constexpr std::size_t region_bytes = std::size_t{4} << 20;
+  static constexpr std::size_t grain = 64;
+
+  /// What memfd_create, ftruncate and mmap answer.
+  Result<Block> take(std::size_t bytes, const void* near);
+  void give_back(const Block& block);
+  Result<void> write(const Block& block, std::size_t offset, ByteView bytes);
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Region>> regions_;
+};
 
 class CodeMemory {
  public:
@@ -20,7 +52,9 @@ class CodeMemory {
   /// Reserves address space for `bytes`, inaccessible for now, within 2 GiB of `near` where there is room.
   /// ENOMEM as mmap has it.
   static Result<CodeMemory> reserve(std::size_t bytes, const void* near);
-  /// Copies the code in, makes it executable and gives back the pages beyond it. Once only.
+  /// The same out of a pool.
+  static Result<CodeMemory> from(std::shared_ptr<CodePool> pool, std::size_t bytes, const void* near);
+  /// Copies the code in, makes it executable and gives back pages beyond it. Once only.
   Result<void> seal(ByteView code);
 
   /// Where the code will stand.
@@ -34,6 +68,8 @@ class CodeMemory {
   std::byte* start_ = nullptr;
   std::size_t reserved_ = 0;
   std::size_t used_ = 0;
+  std::shared_ptr<CodePool> pool_;  ///< if the memory is a block of one
+  CodePool::Block block_;
 };
 
 }  // namespace skep::jit

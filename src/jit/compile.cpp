@@ -16,6 +16,7 @@ struct Compiled::Impl {
   std::vector<SubprogCode> subprogs;
   std::vector<u32> insn_offsets;
   Entry entry, tail_entry;
+  BurstEntry burst;
 };
 
 Compiled::Compiled() = default;
@@ -25,6 +26,7 @@ Compiled::~Compiled() = default;
 
 Entry Compiled::entry() const { return impl_->entry; }
 Entry Compiled::tail_entry() const { return impl_->tail_entry; }
+BurstEntry Compiled::burst_entry() const { return impl_->burst; }
 ByteView Compiled::code() const { return impl_->memory.code(); }
 std::span<const SubprogCode> Compiled::subprogs() const { return impl_->subprogs; }
 std::span<const u32> Compiled::insn_offsets() const { return impl_->insn_offsets; }
@@ -52,19 +54,30 @@ class Builder {
     Compiled compiled;
     compiled.impl_ = std::make_unique<Compiled::Impl>();
     Compiled::Impl& impl = *compiled.impl_;
-    // Every helper lies in the same image as check(): near it is near them.
-    constexpr u32 overhead = 64, page = 4096;
-    impl.memory = TRY(CodeMemory::reserve(plan.bound.back() + plan.functions.size() * 2 * overhead + page,
-                                          reinterpret_cast<const void*>(&vm::check)));
     impl.callbacks.resize(program.entries.size());
-    Emitter emitter(program, plan, options, links, impl.callbacks, impl.memory.base());
-    Emitted emitted = TRY(emitter.run());
-    TRY(impl.memory.seal(emitter.code()));
+    Emitted emitted = TRY(place(impl, program, plan, options));
     finish(impl, std::move(emitted));
     return compiled;
   }
 
  private:
+  /// Emits, and finds a place for so many bytes. Every helper lies in the same image as check(): near it is
+  /// near them, or, where there is no room, calls go through a register.
+  static Result<Emitted> place(Compiled::Impl& impl, const vm::Checked& program, const Plan& plan,
+                               const Options& options) {
+    const auto* near = reinterpret_cast<const void*>(&vm::check);
+    for (const bool far_calls : {false, true}) {
+      Emitter emitter(program, plan, options, impl.callbacks, far_calls);
+      Emitted emitted = TRY(emitter.run());
+      const std::size_t size = emitter.code().size();
+      impl.memory = options.pool != nullptr ? TRY(CodeMemory::from(options.pool, size, near))
+                                            : TRY(CodeMemory::reserve(size, near));
+      if (!emitter.place(impl.memory.base())) continue;
+      TRY(impl.memory.seal(emitter.code()));
+      return emitted;
+    }
+    return fail(ENOMEM, "no place for the machine code");
+  }
   template <class F>
   static F at(const Compiled::Impl& impl, u32 offset) {
     return reinterpret_cast<F>(impl.memory.base() + offset);
@@ -74,6 +87,9 @@ class Builder {
     using Call = u64 (*)(const Callback*, u64, u64, u64, u64, u64, RunContext*);
     impl.entry = {at<Run>(impl, emitted.entry), &impl};
     impl.tail_entry = {at<Run>(impl, emitted.tail_entry), &impl};
+    using RunBurst = u32 (*)(const void*, const Burst*, RunContext*);
+    impl.burst = emitted.burst != 0 ? BurstEntry{at<RunBurst>(impl, emitted.burst), &impl}
+                                    : BurstEntry{run_each, &impl.entry};
     for (std::size_t i = 0; i < impl.callbacks.size(); ++i)
       if (emitted.callback_offsets[i] != 0)
         impl.callbacks[i].call = at<Call>(impl, emitted.callback_offsets[i]);

@@ -11,10 +11,12 @@
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "fixup/translate.hpp"
-#include "helpers/run_context.hpp"
+#include "helpers/burst.hpp"
 #include "vm/link.hpp"
 
 namespace skep::jit {
+
+class CodePool;
 
 /// What the processor offers beyond plain x86-64.
 struct Cpu {
@@ -27,6 +29,10 @@ struct Options {
   Cpu cpu = Cpu::detect();
   /// Combine instructions (plan.hpp). Off: one instruction after the other, as tests compare.
   bool combine = true;
+  /// Make burst_entry() machine code, too. Off: it calls entry() for each context.
+  bool burst = true;
+  /// Where the code goes; without one it has pages of its own.
+  std::shared_ptr<CodePool> pool = nullptr;
 };
 
 /// Where a subprogram's code stands, in bytes from the start of Compiled::code().
@@ -45,6 +51,8 @@ class Compiled {
 
   /// For hooks; the Compiled must outlive it.
   [[nodiscard]] Entry entry() const;
+  /// Many contexts through one call.
+  [[nodiscard]] BurstEntry burst_entry() const;
   /// For program arrays: as entry(), but the run goes on counting tail calls where its caller stood.
   [[nodiscard]] Entry tail_entry() const;
   [[nodiscard]] ByteView code() const;

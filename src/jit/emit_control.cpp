@@ -148,16 +148,27 @@ void Emitter::may_goto(u32 at) {
   a_.dec(left);
 }
 
-/// A direct call where the distance fits 32 bits, else through a register.
+/// A call whose distance place() fills in, or, where helpers are out of reach, through a register.
 void Emitter::call_address(u64 address) {
-  const u64 here = base_ + a_.offset() + 5;
-  const s64 distance = static_cast<s64>(address - here);
-  if (distance == static_cast<s32>(distance)) {
-    a_.call(asmjit::Imm(address));
+  if (far_calls_) {
+    a_.mov(scratch(0, true), address);
+    a_.call(scratch(0, true));
     return;
   }
-  a_.mov(scratch(0, true), address);
-  a_.call(scratch(0, true));
+  const u8 code[5] = {0xe8};
+  a_.embed(code, sizeof code);
+  outside_.push_back({here(), address});
+}
+
+bool Emitter::place(u64 base) {
+  u8* code = holder_.textSection()->buffer().data();
+  for (const Outside& call : outside_) {
+    const s64 distance = static_cast<s64>(call.address - (base + call.end));
+    const s32 near = static_cast<s32>(distance);
+    if (near != distance) return false;
+    std::memcpy(code + call.end - 4, &near, 4);
+  }
+  return true;
 }
 
 /// R1 to R5 stand where the C calling convention wants the first five arguments; the sixth is the run

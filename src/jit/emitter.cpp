@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "helpers/burst.hpp"
+
 namespace skep::jit {
 
 using isa::Family;
@@ -45,10 +47,9 @@ Emitter::Mem Emitter::field(std::size_t offset, u32 bytes) {
 }
 
 Emitter::Emitter(const vm::Checked& program, const Plan& plan, const Options& options,
-                 const vm::LinkTable& links, std::span<const Callback> callbacks, u64 base)
-    : program_(program), plan_(plan), options_(options), links_(links), callbacks_(callbacks), base_(base) {
-  asmjit::Environment environment = asmjit::Environment::host();
-  holder_.init(environment, base);
+                 std::span<const Callback> callbacks, bool far_calls)
+    : program_(program), plan_(plan), options_(options), callbacks_(callbacks), far_calls_(far_calls) {
+  holder_.init(asmjit::Environment::host());
   holder_.setErrorHandler(this);
   holder_.attach(&a_);
   holder_.reserveBuffer(&holder_.textSection()->buffer(), plan.bound.back() + 256);
@@ -68,8 +69,9 @@ ByteView Emitter::code() const {
 void Emitter::patch_forward() {
   u8* code = holder_.textSection()->buffer().data();
   for (const Forward& jump : forward_) {
-    const u32 target =
-        jump.kind == Forward::call ? out_.subprogs[jump.target].offset : out_.insn_offsets[jump.target];
+    const u32 target = jump.kind == Forward::main   ? out_.entry
+                       : jump.kind == Forward::call ? out_.subprogs[jump.target].offset
+                                                    : out_.insn_offsets[jump.target];
     const s32 distance = static_cast<s32>(target - jump.end);
     if (jump.kind == Forward::short_jump) {
       SKEP_ASSERT(distance == static_cast<s8>(distance));
@@ -84,6 +86,7 @@ Result<Emitted> Emitter::run() {
   for (u32 f = 0; f < plan_.functions.size(); ++f) function(f);
   for (u32 f = 0; f < plan_.functions.size(); ++f)
     if (plan_.functions[f].is_callback) thunk(f);
+  if (options_.burst) burst();
   if (error_ == asmjit::kErrorOk) patch_forward();
   if (error_ == asmjit::kErrorOk) error_ = holder_.resolveUnresolvedLinks();
   if (error_ == asmjit::kErrorOutOfMemory || error_ == asmjit::kErrorTooLarge)
@@ -164,6 +167,48 @@ void Emitter::thunk(u32 index) {
   a_.mov(r64(5), x86::r9);
   emit_call(index);
   a_.pop(run_context());
+  a_.ret();
+}
+
+/// BurstEntry::run(self, burst, rc): calls the main program for one context after the other.
+void Emitter::burst() {
+  const Gp ctx = x86::r13, results = x86::r14, done = x86::r15, rc = run_context(), burst = x86::rbx;
+  const auto part = [&](std::size_t offset, u32 bytes) {
+    return x86::ptr(burst, static_cast<s32>(offset), bytes);
+  };
+  const Gp saved[] = {burst, rc, ctx, results, done};  // an odd number: the stack is aligned at the call
+  a_.align(asmjit::AlignMode::kCode, 16);
+  out_.burst = here();
+  for (const Gp reg : saved) a_.push(reg);
+  a_.mov(burst, x86::rsi);
+  a_.mov(rc, x86::rdx);
+  a_.mov(ctx, part(offsetof(Burst, contexts), 8));
+  a_.mov(results, part(offsetof(Burst, results), 8));
+  a_.xor_(done.r32(), done.r32());
+  a_.align(asmjit::AlignMode::kCode, 16);
+  const Label next = a_.newLabel(), out = a_.newLabel();
+  a_.bind(next);
+  a_.xor_(x86::eax, x86::eax);
+  static_assert(sizeof(RedirectInfo) % 8 == 0);
+  for (std::size_t i = 0; i < sizeof(RedirectInfo); i += 8)
+    a_.mov(field(offsetof(RunContext, redirect) + i, 8), x86::rax);
+  a_.mov(field(offsetof(RunContext, ctx), 8), ctx);
+  a_.mov(x86::rsi, ctx);
+  a_.mov(x86::rdx, rc);
+  const u8 call[5] = {0xe8};
+  forward_.push_back({Forward::main, here() + 5, 0});
+  a_.embed(call, sizeof call);
+  a_.mov(x86::dword_ptr(results, done, 2), x86::eax);
+  a_.inc(done.r32());
+  a_.sub(x86::eax, part(offsetof(Burst, ordinary), 4));
+  a_.cmp(x86::eax, part(offsetof(Burst, ordinary_count), 4));
+  a_.jae(out);
+  a_.add(ctx, part(offsetof(Burst, stride), 8));
+  a_.cmp(done.r32(), part(offsetof(Burst, count), 4));
+  a_.jb(next);
+  a_.bind(out);
+  a_.mov(x86::eax, done.r32());
+  for (u32 i = std::size(saved); i-- > 0;) a_.pop(saved[i]);
   a_.ret();
 }
 

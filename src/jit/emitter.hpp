@@ -10,21 +10,23 @@
 
 namespace skep::jit {
 
-/// What emission leaves: the bytes (valid at the base address given) and where things are in them.
+/// What emission leaves: where things are in the bytes.
 struct Emitted {
   std::vector<u32> insn_offsets;
   std::vector<SubprogCode> subprogs;
   std::vector<u32> callback_offsets;  ///< parallel to subprogs; 0: not a callback
-  u32 entry = 0, tail_entry = 0;
+  u32 entry = 0, tail_entry = 0, burst = 0;
 };
 
 class Emitter : private asmjit::ErrorHandler {
  public:
-  /// `callbacks`: one a subprogram, whose addresses the code loads. `base`: where the code will stand.
-  Emitter(const vm::Checked& program, const Plan& plan, const Options& options, const vm::LinkTable& links,
-          std::span<const Callback> callbacks, u64 base);
+  /// `callbacks`: one a subprogram, whose addresses the code loads. `far_calls`: helpers may be anywhere.
+  Emitter(const vm::Checked& program, const Plan& plan, const Options& options,
+          std::span<const Callback> callbacks, bool far_calls);
   /// An asmjit error is a bug of ours, except for lack of memory: ENOMEM.
   Result<Emitted> run();
+  /// Fills in the distances of calls out of the code for where it will stand; false: one is out of reach.
+  [[nodiscard]] bool place(u64 base);
   [[nodiscard]] ByteView code() const;
 
  private:
@@ -51,6 +53,7 @@ class Emitter : private asmjit::ErrorHandler {
   void prologue(const Function& function, bool is_main);
   void epilogue(const Function& function, bool is_main);
   void thunk(u32 index);
+  void burst();
   void instruction(u32 at);
   void emit(u32 at);
   void shaped(u32 at);
@@ -113,17 +116,22 @@ class Emitter : private asmjit::ErrorHandler {
   const vm::Checked& program_;
   const Plan& plan_;
   const Options& options_;
-  const vm::LinkTable& links_;
   std::span<const Callback> callbacks_;
-  u64 base_;
+  bool far_calls_;
   asmjit::CodeHolder holder_;
   asmjit::x86::Assembler a_;
   /// A jump or call whose target had no address yet; its displacement ends at `end`.
   struct Forward {
-    enum Kind : u8 { near_jump, short_jump, call } kind;
+    enum Kind : u8 { near_jump, short_jump, call, main } kind;
     u32 end, target;  ///< target: an instruction slot; of calls the index of a function
   };
   std::vector<Forward> forward_;
+  /// A call out of the code; its displacement ends at `end`.
+  struct Outside {
+    u32 end;
+    u64 address;
+  };
+  std::vector<Outside> outside_;
   const Function* current_ = nullptr;
   bool in_main_ = false;
   u32 saved_pushes_ = 0;

@@ -14,6 +14,7 @@
 #include "base/limits.hpp"
 #include "fixup/translate.hpp"
 #include "helpers/table.hpp"
+#include "jit/code_memory.hpp"
 #include "maps/slots.hpp"
 #include "runtime/sha.hpp"
 #include "runtime/subprograms.hpp"
@@ -196,7 +197,7 @@ u32 max_ctx_offset(const verifier::Verified& verified) {
 
 /// Machine code where the machine has a JIT, else what the interpreter runs.
 Result<void> make_runnable(Program& program, const fixup::Translated& translated,
-                           std::span<const maps::MapRef> used, bool no_jit) {
+                           std::span<const maps::MapRef> used, const LoadEnvironment& environment) {
   std::vector<void*> addresses;
   std::vector<void*> values;
   for (const auto& map : used) {
@@ -208,8 +209,10 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   links.values_addresses = values;
   links.type = program.type;
   links.helper = helpers::function;
-  if (!no_jit) {
-    auto compiled = jit::compile(translated, links);
+  if (!environment.no_jit) {
+    jit::Options options;
+    options.pool = environment.code_pool;
+    auto compiled = jit::compile(translated, links, options);
     if (compiled) {
       program.compiled.emplace(*std::move(compiled));
       return {};
@@ -312,7 +315,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
 
   if (auto ok = check_runnable(*verified); !ok) return std::unexpected(std::move(ok).error());
   const fixup::Translated translated = TRY(fixup::translate(*verified));
-  auto runnable = make_runnable(*program, translated, in_order(refs, translated.maps()), environment.no_jit);
+  auto runnable = make_runnable(*program, translated, in_order(refs, translated.maps()), environment);
   if (!runnable) return std::unexpected(std::move(runnable).error());
 
   program->type = spec.type;
@@ -323,6 +326,8 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->verified_insns = verified->processed_insns();
   program->max_ctx_offset = max_ctx_offset(*verified);
   program->maps = in_order(refs, verified->used_maps());
+  program->counted = program->entry(true);
+  program->interpreted = program->entry(false);
   // The first program that uses a prog_array decides what others it takes (bpf_check_tail_call()).
   for (const auto& map : program->maps)
     if (map->facts().type == MapType::prog_array)

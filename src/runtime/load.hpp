@@ -15,9 +15,10 @@ struct LoadEnvironment {
   std::function<Result<std::shared_ptr<BtfObject>>(int fd)> btf_by_fd;
   TagHash tag_hash = TagHash::sha256;
   u32 uid = 0;
-  bool no_jit = false;                      ///< interpret
-  bool verify_only = false;                 ///< make no code: the program cannot run
-  u32 cpus = 1;                             ///< possible CPUs: what bpf_get_smp_processor_id() stays below
+  bool no_jit = false;       ///< interpret
+  bool verify_only = false;  ///< make no code: the program cannot run
+  std::shared_ptr<jit::CodePool> code_pool;
+  u32 cpus = 1;  ///< possible CPUs: what bpf_get_smp_processor_id() stays below
   const btf::KernelBtf* vmlinux = nullptr;  ///< the kernel's types, for programs that name them
 };
 

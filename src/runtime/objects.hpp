@@ -50,9 +50,13 @@ class Program {
   std::vector<verifier::LineInfo> line_info;
   std::optional<jit::Compiled> compiled;  ///< the machine code, or
   std::optional<vm::Code> code;           ///< what the interpreter runs where there is none
+  Entry counted{}, interpreted{};         ///< what burst_entry() calls one by one
 
   /// How to run it. With `counted` each run is timed and counted (kernel.bpf_stats_enabled).
   [[nodiscard]] Entry entry(bool counted) const;
+  /// The same for many contexts in one call; by a pointer into the program where there is no machine code, or
+  /// with `counted`.
+  [[nodiscard]] BurstEntry burst_entry(bool counted) const;
 
   mutable std::atomic<u64> run_time_ns{0};
   mutable std::atomic<u64> run_cnt{0};

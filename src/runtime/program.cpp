@@ -59,6 +59,11 @@ Entry Program::entry(bool counted) const {
   return compiled ? compiled->entry() : code->entry();
 }
 
+BurstEntry Program::burst_entry(bool counted_runs) const {
+  if (counted_runs) return {run_each, &counted};
+  return compiled ? compiled->burst_entry() : BurstEntry{run_each, &interpreted};
+}
+
 std::string symbol_name(const Program& program, const SubprogInfo& subprog) {
   const std::string& name = subprog.name.empty() ? program.name : subprog.name;
   return fmt::format("bpf_prog_{:016x}{}{}", subprog.tag, name.empty() ? "" : "_", name);

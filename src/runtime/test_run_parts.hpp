@@ -4,8 +4,10 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
+#include "base/limits.hpp"
 #include "base/rcu.hpp"
 #include "runtime/test_run.hpp"
 
@@ -18,6 +20,7 @@ struct TestRun {
   RunContext context;
   bool counted = false;
   [[nodiscard]] Entry entry() const { return program.entry(counted); }
+  [[nodiscard]] BurstEntry burst_entry() const { return program.burst_entry(counted); }
 };
 
 [[nodiscard]] Result<TestRunResult> run_xdp(TestRun run);
@@ -89,6 +92,28 @@ Result<u32> repeated(const TestRunSpec& spec, u32 repeat, Once once) {
       return fail(EINTR, fmt::format("interrupted after {} of {} runs", i + 1, repeat));
   }
   return static_cast<u32>(std::min<u64>((now_ns() - begin) / repeat, UINT32_MAX));
+}
+
+/// The same for a run that needs nothing between one time and the next: a burst on one context, again and
+/// again. Sets retval and duration.
+inline Result<void> repeat_in_bursts(const BurstEntry& entry, void* ctx, RunContext& run,
+                                     const TestRunSpec& spec, TestRunResult& result) {
+  const u32 repeat = std::max(spec.repeat, 1u);
+  std::array<u32, limits::packet_burst> results{};
+  const rcu::Reader reader;
+  const u64 begin = now_ns();
+  for (u32 done = 0; done < repeat;) {
+    const u32 count = std::min(repeat - done, limits::packet_burst);
+    entry({.contexts = ctx, .results = results.data(), .count = count}, &run);
+    result.retval = results[count - 1];
+    done += count;
+    if (done == repeat) break;
+    rcu::quiescent();
+    if (spec.interrupted && spec.interrupted())
+      return fail(EINTR, fmt::format("interrupted after {} of {} runs", done, repeat));
+  }
+  result.duration = static_cast<u32>(std::min<u64>((now_ns() - begin) / repeat, UINT32_MAX));
+  return {};
 }
 
 }  // namespace skep::runtime

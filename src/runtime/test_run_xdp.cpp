@@ -82,7 +82,7 @@ class XdpRun {
   }
 
   /// Runs on the same buffer each time: each run finds what the one before left. EINTR: interrupted.
-  Result<void> run(const Entry& entry, RunContext& run, const TestRunSpec& spec, TestRunResult& result) {
+  Result<void> run(const BurstEntry& entry, RunContext& run, const TestRunSpec& spec, TestRunResult& result) {
     device_.ifindex = md_.ingress_ifindex != 0 ? md_.ingress_ifindex : loopback_ifindex;
     rxq_.dev = &device_;
     rxq_.queue_index = md_.rx_queue_index;
@@ -101,11 +101,7 @@ class XdpRun {
       xdp_.flags = progs::xdp_has_frags;
     }
     run.ctx = &xdp_;
-    result.duration = TRY(repeated(spec, std::max(spec.repeat, 1u), [&] {
-      run.tail_calls = 0;
-      result.retval = static_cast<u32>(entry(&xdp_, &run));
-    }));
-    return {};
+    return repeat_in_bursts(entry, &xdp_, run, spec, result);
   }
 
   Result<void> finish(const TestRunSpec& spec, TestRunResult& result) {
@@ -151,7 +147,7 @@ Result<TestRunResult> run_xdp(TestRun run) {
   if (spec.batch_size != 0) return fail(EINVAL, "batch_size without BPF_F_TEST_XDP_LIVE_FRAMES");
   XdpRun xdp = TRY(XdpRun::prepare(spec));
   TestRunResult result;
-  TRY(xdp.run(run.entry(), run.context, spec, result));
+  TRY(xdp.run(run.burst_entry(), run.context, spec, result));
   if (auto ok = xdp.finish(spec, result); !ok) return std::unexpected(std::move(ok).error());
   return result;
 }

@@ -97,6 +97,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   environment.uid = uid_;
   environment.no_jit = no_jit_;
   environment.verify_only = verify_only_;
+  environment.code_pool = code_pool_;
   environment.cpus = percpu_->cpus();
   environment.vmlinux = kernel_btf_;
   auto loaded = TRY(load_program(spec, want, log, environment));
@@ -149,6 +150,7 @@ RunContext UserKernel::run_context(u32 cpu) {
 hooks::XdpProgram UserKernel::hook_program(const Program& program) const {
   hooks::XdpProgram hook;
   hook.entry = program.entry(stats_.load(std::memory_order_relaxed));
+  hook.burst = program.burst_entry(stats_.load(std::memory_order_relaxed));
   hook.id = program.id;
   hook.set_name(program.name);
   return hook;

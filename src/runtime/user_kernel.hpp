@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 
+#include "jit/code_memory.hpp"
 #include "kernel/kernel.hpp"
 #include "runtime/load.hpp"
 #include "runtime/pins.hpp"
@@ -168,7 +169,8 @@ class UserKernel final : public Kernel {
   bool verify_only_;
   btf::KernelBtf vmlinux_;
   const btf::KernelBtf* kernel_btf_;
-  TraceSink* sink_;  ///< trace_, or the Config's
+  std::shared_ptr<jit::CodePool> code_pool_ = std::make_shared<jit::CodePool>();  ///< programs share it
+  TraceSink* sink_;                                                               ///< trace_, or the Config's
   u32 uid_;
   std::atomic<bool> stats_{false};
   std::vector<std::string> restored_;
