@@ -13,7 +13,8 @@ class Forwarder {
   static Result<Forwarder> open();
 
   /// For Disposition::forward and ::receive, to packet.out_ifindex; the bytes must stay until flush(). The
-  /// first packet into an interface opens the way there, which allocates.
+  /// first packet into an interface opens the way there, which allocates, on the calling thread and in its
+  /// network namespace: a worker is in that of its interface.
   void add(const Packet& packet, Counter& errors) noexcept;
   void flush() noexcept;
 

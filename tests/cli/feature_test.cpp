@@ -9,7 +9,7 @@ namespace {
 using nlohmann::json;
 
 TEST_F(CommandLine, FeatureProbeTellsWhatCanBeLoadedAndMade) {
-  const Ran ran = run("-j feature probe");
+  const Ran ran = run("skep -j feature probe");
   ASSERT_EQ(ran.status, 0) << ran.err;
   const json found = json::parse(ran.out);
   EXPECT_EQ(found["syscall_config"]["have_bpf_syscall"], true);
@@ -29,11 +29,11 @@ TEST_F(CommandLine, FeatureProbeTellsWhatCanBeLoadedAndMade) {
     if (found["program_types"]["have_" + list.substr(0, list.find("_available")) + "_prog_type"] == false)
       EXPECT_TRUE(ids.empty()) << list;
   }
-  EXPECT_NE(run("feature probe full").out.find("\n\t- bpf_trace_printk\n"), std::string::npos);
+  EXPECT_NE(run("skep feature probe full").out.find("\n\t- bpf_trace_printk\n"), std::string::npos);
 }
 
 TEST_F(CommandLine, FeatureProbeInText) {
-  const Ran ran = run("feature probe kernel");
+  const Ran ran = run("skep feature probe kernel");
   ASSERT_EQ(ran.status, 0) << ran.err;
   for (const char* part :
        {"Scanning system configuration...\n",
@@ -44,17 +44,18 @@ TEST_F(CommandLine, FeatureProbeInText) {
         "eBPF helpers supported for program type xdp:\n\t- bpf_map_lookup_elem\n",
         "\nScanning miscellaneous eBPF features...\nLarge program size limit is available\n"})
     EXPECT_NE(ran.out.find(part), std::string::npos) << part;
-  EXPECT_NE(run("feature probe dev lo").status, 0);
-  EXPECT_NE(run("feature probe nonsense").err.find("expected no more arguments"), std::string::npos);
+  EXPECT_NE(run("skep feature probe dev lo").status, 0);
+  EXPECT_NE(run("skep feature probe nonsense").err.find("expected no more arguments"), std::string::npos);
 }
 
 TEST_F(CommandLine, FeatureListsNamesByNumber) {
-  EXPECT_TRUE(run("feature list_builtins prog_types").out.starts_with("unspec\nsocket_filter\nkprobe\n"));
-  EXPECT_TRUE(run("feature list_builtins map_types").out.starts_with("unspec\nhash\narray\n"));
-  EXPECT_TRUE(run("feature list_builtins helpers").out.starts_with("bpf_unspec\nbpf_map_lookup_elem\n"));
   EXPECT_TRUE(
-      run("-j feature list_builtins link").out.starts_with("[\"unspec\",\"raw_tracepoint\",\"tracing\""));
-  const Ran wrong = run("feature list_builtins nosuch");
+      run("skep feature list_builtins prog_types").out.starts_with("unspec\nsocket_filter\nkprobe\n"));
+  EXPECT_TRUE(run("skep feature list_builtins map_types").out.starts_with("unspec\nhash\narray\n"));
+  EXPECT_TRUE(run("skep feature list_builtins helpers").out.starts_with("bpf_unspec\nbpf_map_lookup_elem\n"));
+  EXPECT_TRUE(run("skep -j feature list_builtins link")
+                  .out.starts_with("[\"unspec\",\"raw_tracepoint\",\"tracing\""));
+  const Ran wrong = run("skep feature list_builtins nosuch");
   EXPECT_EQ(wrong.status, 255);
   EXPECT_EQ(
       wrong.err,

@@ -24,8 +24,8 @@ class Server {
       auto opened = net::open_egress_port(::if_nametoindex(name.c_str()));
       ASSERT_TRUE(opened) << opened.error().what;
       port_ = std::move(*opened);
+      thread_ = std::thread([this] { serve(); });  // in the namespace: the first redirect opens its way there
     });
-    if (port_) thread_ = std::thread([this] { serve(); });
   }
   ~Server() { stop(); }
   void stop() {
