@@ -9,6 +9,7 @@
 #include "client/linux_kernel.hpp"
 #include "contenders.hpp"
 #include "embed/session.hpp"
+#include "micro.hpp"
 #include "report.hpp"
 
 namespace skep::bench {
@@ -53,6 +54,7 @@ Result<std::unique_ptr<OnLinux>> load_on_linux(const std::string& path) {
 
 struct Bench {
   std::unique_ptr<TestPacket> packet;
+  std::vector<Sample> samples;
   u32 rounds = 15;
   Report report{
       "ns a run, and the ratio to native code (median of rounds, ± half the middle half)", {}, {}, {}};
@@ -78,6 +80,9 @@ Result<void> Bench::program(const std::string& name) {
   const auto jit = TRY(OnSkep::load(stem + ".bpf.o", true));
   const auto interpreter = TRY(OnSkep::load(stem + ".bpf.o", false));
   const auto on_linux = load_on_linux(stem + ".bpf.o");
+
+  const int fd = TRY(jit->object.program(""))->handle.fd();
+  samples.push_back({name, runnable(TRY(jit->session->kernel().prog_info(fd)).xlated)});
 
   Row row{name, {}};
   TestPacket* p = packet.get();
@@ -127,6 +132,10 @@ int run(u32 rounds) {
   else
     report.notes.emplace_back(
         "no kernel to compare with: bpf(2) is not allowed here, or shows no machine code");
+  if (const auto done = add_micro_figures(report, bench.samples, rounds); !done) {
+    fmt::print(stderr, "bench: {}\n", done.error().what);
+    return 1;
+  }
   print_text(report);
   return write_files(report, "engine") ? 0 : 1;
 }
