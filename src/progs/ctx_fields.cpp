@@ -85,7 +85,7 @@ constexpr Field skb_sk_skb[] = {
     {32, 4, 1, rw_word},
     {36, 4, 2, r_part},
     {44, 4, 1, rw_word},
-    {48, 4, 5, r_part | read_pair},
+    {48, 4, 5, r_part | read_pair | as_is},
     {68, 4, 1, r_part},
     {76, 4, 1, read_whole, CtxKind::packet},
     {80, 4, 1, read_whole, CtxKind::packet_end},

@@ -8,7 +8,8 @@
 namespace skep::progs {
 
 /// How a field may be accessed. `read_part`: aligned parts anywhere in it; `read_start`: parts that start
-/// where it starts; `read_pair`, `write_pair`: two neighbouring words at once.
+/// where it starts; `read_pair`, `write_pair`: two neighbouring words at once; `as_is`: parts are read with their
+/// own size from where the field really stands (__sk_buff::cb), not cut out of the whole field.
 enum Right : u8 {
   read_whole = 1,
   read_part = 2,
@@ -17,6 +18,7 @@ enum Right : u8 {
   write_part = 16,
   read_pair = 32,
   write_pair = 64,
+  as_is = 128,
 };
 
 /// A run of `count` fields of `size` bytes each.
@@ -32,7 +34,7 @@ inline constexpr u8 r_part = read_whole | read_part;
 inline constexpr u8 r_start = read_whole | read_start;
 inline constexpr u8 rw_word = r_part | write_whole;
 inline constexpr u8 rw_whole = read_whole | write_whole;
-inline constexpr u8 rw_all = r_part | write_whole | write_part | read_pair | write_pair;
+inline constexpr u8 rw_all = r_part | write_whole | write_part | read_pair | write_pair | as_is;
 
 /// The fields of the type's context at this hook; empty for contexts that are plain bytes.
 [[nodiscard]] std::span<const Field> ctx_fields(ProgType type, AttachType attach);

@@ -24,7 +24,7 @@ std::optional<CtxAccess> in_fields(std::span<const Field> fields, u32 off, u32 s
     const u32 end = u32{f.off} + u32{f.size} * f.count;
     if (off < f.off || off + size > end || !right_for(f, off, size, write)) continue;
     if (sign_extend && f.kind != CtxKind::scalar) return std::nullopt;
-    const bool partial = (f.rights & (read_part | read_start)) != 0 && (f.rights & write_part) == 0;
+    const bool partial = (f.rights & (read_part | read_start)) != 0 && (f.rights & as_is) == 0;
     return CtxAccess{f.kind, partial ? u32{f.size} : 0};
   }
   return std::nullopt;
