@@ -8,8 +8,8 @@
 namespace skep::progs {
 
 /// How a field may be accessed. `read_part`: aligned parts anywhere in it; `read_start`: parts that start
-/// where it starts; `read_pair`, `write_pair`: two neighbouring words at once; `as_is`: parts are read with their
-/// own size from where the field really stands (__sk_buff::cb), not cut out of the whole field.
+/// where it starts; `read_pair`, `write_pair`: two neighbouring words at once; `as_is`: parts are read with
+/// their own size from where the field really stands (__sk_buff::cb), not cut out of the whole field.
 enum Right : u8 {
   read_whole = 1,
   read_part = 2,

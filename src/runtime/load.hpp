@@ -18,7 +18,7 @@ struct LoadEnvironment {
   bool no_jit = false;       ///< interpret
   bool verify_only = false;  ///< make no code: the program cannot run
   std::shared_ptr<jit::CodePool> code_pool;
-  u32 cpus = 1;  ///< possible CPUs: what bpf_get_smp_processor_id() stays below
+  u32 cpus = 1;                             ///< possible CPUs: what bpf_get_smp_processor_id() stays below
   const btf::KernelBtf* vmlinux = nullptr;  ///< the kernel's types, for programs that name them
 };
 

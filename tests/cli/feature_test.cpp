@@ -26,8 +26,9 @@ TEST_F(CommandLine, FeatureProbeTellsWhatCanBeLoadedAndMade) {
   EXPECT_EQ(std::ranges::find(helpers, "bpf_skb_load_bytes"), helpers.end());
   EXPECT_EQ(std::ranges::find(helpers, "bpf_trace_printk"), helpers.end()) << "only with 'full'";
   for (const auto& [list, ids] : found["helpers"].items()) {
-    if (found["program_types"]["have_" + list.substr(0, list.find("_available")) + "_prog_type"] == false)
+    if (found["program_types"]["have_" + list.substr(0, list.find("_available")) + "_prog_type"] == false) {
       EXPECT_TRUE(ids.empty()) << list;
+    }
   }
   EXPECT_NE(run("skep feature probe full").out.find("\n\t- bpf_trace_printk\n"), std::string::npos);
 }

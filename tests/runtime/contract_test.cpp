@@ -2,9 +2,9 @@
 // interpreted.
 #include <cstdlib>
 
+#include "kernel_contract/contract_helpers.hpp"
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
-#include "kernel_contract/contract_helpers.hpp"
 #include "kernel_contract/contract_programs.hpp"
 #include "kernel_contract/contract_tail_calls.hpp"
 #include "runtime/user_kernel.hpp"

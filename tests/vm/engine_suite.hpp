@@ -394,7 +394,9 @@ inline u64 call_twice(u64 callback, u64 argument, u64, u64, u64, RunContext* rc)
   const auto* function = reinterpret_cast<const Callback*>(callback);
   return (*function)(1, argument, 3, 4, 5, rc) * 1000 + (*function)(2, argument, 3, 4, 5, rc);
 }
-inline HelperFn test_helper(ProgType, s32 id) { return id == 1 ? sum_of_arguments : id == 2 ? call_twice : nullptr; }
+inline HelperFn test_helper(ProgType, s32 id) {
+  return id == 1 ? sum_of_arguments : id == 2 ? call_twice : nullptr;
+}
 
 TEST_P(EngineTest, CallsHelpersWithFiveArgumentsAndTheRunContext) {
   rc_.cpu = 7;
