@@ -68,10 +68,11 @@ constexpr std::array<Pattern, form_count> make_patterns() {
     const FormInfo& f = forms[i];
     const auto demanded = [](const Operand& operand) { return operand.any ? 0 : -1; };
     const auto value = [](const Operand& operand) { return operand.any ? 0 : operand.value; };
-    patterns[i] = {as_number(0xff, demanded(f.dst) & 0xfu, demanded(f.src) & 0xfu,
-                             static_cast<s16>(demanded(f.off)), demanded(f.imm)),
-                   as_number(f.code, static_cast<u32>(value(f.dst)), static_cast<u32>(value(f.src)),
-                             static_cast<s16>(value(f.off)), value(f.imm))};
+    patterns[i] = {
+        as_number(0xff, static_cast<u32>(demanded(f.dst)) & 0xfu, static_cast<u32>(demanded(f.src)) & 0xfu,
+                  static_cast<s16>(demanded(f.off)), demanded(f.imm)),
+        as_number(f.code, static_cast<u32>(value(f.dst)), static_cast<u32>(value(f.src)),
+                  static_cast<s16>(value(f.off)), value(f.imm))};
   }
   return patterns;
 }

@@ -179,7 +179,7 @@ void Emitter::burst() {
   const Gp saved[] = {burst, rc, ctx, results, done};  // an odd number: the stack is aligned at the call
   a_.align(asmjit::AlignMode::kCode, 16);
   out_.burst = here();
-  for (const Gp reg : saved) a_.push(reg);
+  for (const Gp& reg : saved) a_.push(reg);
   a_.mov(burst, x86::rsi);
   a_.mov(rc, x86::rdx);
   a_.mov(ctx, part(offsetof(Burst, contexts), 8));

@@ -11,7 +11,7 @@ using Memlock = u64 (*)(const MapFacts& facts, u32 cpus);
 
 class ReservedMap final : public Map {
  public:
-  ReservedMap(const MapSpec& spec, u32 cpus, Memlock memlock) : Map(spec), cpus_(cpus), memlock_(memlock) {}
+  ReservedMap(const MapSpec& spec, u32 cpus, Memlock formula) : Map(spec), cpus_(cpus), memlock_(formula) {}
   u64 memlock() const override { return memlock_(facts_, cpus_); }
   int remove(const std::byte*) noexcept override { return -EOPNOTSUPP; }
 

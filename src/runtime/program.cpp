@@ -54,8 +54,8 @@ maps::ProgramRef program_ref(std::shared_ptr<const Program> program) {
   return ref;
 }
 
-Entry Program::entry(bool counted) const {
-  if (counted) return {run_counted, this};
+Entry Program::entry(bool counted_runs) const {
+  if (counted_runs) return {run_counted, this};
   return compiled ? compiled->entry() : code->entry();
 }
 
