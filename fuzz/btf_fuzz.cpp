@@ -2,6 +2,7 @@
 #include "btf/dump.hpp"
 #include "btf/facts.hpp"
 #include "btf/print.hpp"
+#include "btf/record.hpp"
 
 namespace {
 
@@ -31,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (u32 id = 0; id <= btf->type_count() && id < 64; ++id) {
     (void)btf::print_value(*btf, id, value, out, {.plain = id % 2 == 0});
     (void)btf::type_text(*btf, id);
-    (void)btf::special_fields(*btf, id);
+    (void)btf::find_fields(*btf, id, ~0u, static_cast<u32>(btf->size_of(id).value_or(0)));
     (void)btf->size_of(id);
   }
   return 0;

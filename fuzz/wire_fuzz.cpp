@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "client/wire.hpp"
 #include "daemon/serve_bpf.hpp"
@@ -47,7 +48,8 @@ void carry_out(World& world, const wire::Request& request) {
   if (request.cmd == static_cast<u32>(Cmd::link_create) || command == wire::Own::xdp_attach) return;
   // Runs of a program that the fuzzer asks for a billion times are not what is looked for.
   if (request.cmd == static_cast<u32>(Cmd::prog_test_run)) return;
-  daemon::WireCaller caller(*world.objects, request, 0);
+  const std::atomic<bool> interrupted{false};
+  daemon::WireCaller caller(*world.objects, request, 0, interrupted);
   std::vector<std::byte> attr = request.attr;
   std::vector<std::byte> blob;
   if (request.cmd < static_cast<u32>(wire::Own::xdp_attach))

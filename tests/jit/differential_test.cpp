@@ -18,7 +18,9 @@ TEST(Engines, AgreeOnRandomPrograms) {
   const auto start = std::chrono::steady_clock::now();
   u64 programs = 0;
   for (u64 seed = first_seed;
-       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds; ++seed) {
+       programs < 101 ||
+       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds;
+       ++seed) {
     std::mt19937_64 random(seed);
     const auto insns = ProgramMaker(random).make(static_cast<u32>(4 + seed % 60));
     const std::string what = difference(insns);
@@ -26,7 +28,6 @@ TEST(Engines, AgreeOnRandomPrograms) {
     ++programs;
   }
   RecordProperty("programs", static_cast<int>(programs));
-  EXPECT_GT(programs, 100U);
 }
 
 }  // namespace
