@@ -102,11 +102,13 @@ TEST_F(TcHookInMemory, RedirectsGoOutOrIn) {
 struct Seen {
   SkBuff buf;
   std::byte first{};
+  u32 device = 0;  ///< of buf.dev, which is the hook's and goes with it
 };
 u64 looks(const void* self, void* ctx, RunContext*) {
   auto& seen = *static_cast<Seen*>(const_cast<void*>(self));
   seen.buf = skb(ctx);
   seen.first = skb(ctx).data[0];
+  seen.device = static_cast<u32>(skb(ctx).dev->ifindex);
   return next;
 }
 
@@ -125,7 +127,7 @@ TEST_F(TcHookInMemory, ProgramsSeeThePacketAsTheKernelShowsIt) {
   EXPECT_EQ(seen.buf.vlan_proto, 0x0081);
   EXPECT_EQ(seen.buf.protocol, 0x0008) << "network order";
   EXPECT_EQ(seen.buf.mac_len, 14);
-  EXPECT_EQ(seen.buf.dev->ifindex, 5u);
+  EXPECT_EQ(seen.device, 5u);
   EXPECT_EQ(seen.buf.skb_iif, 5u);
   EXPECT_EQ(seen.buf.cb.data_end - seen.buf.data, 60);
   EXPECT_NE(seen.buf.time_bits & progs::skb_tc_at_ingress, 0);
