@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "helpers/kernel_functions.hpp"
+
 namespace skep::fixup {
 namespace {
 
@@ -67,7 +69,11 @@ class Layout {
     if (patch.empty()) {
       push(insn, at);
     } else {
-      for (const isa::Insn& p : patch) push(p, at);
+      for (const isa::Insn& p : patch) {
+        if (is_call(p) && p.imm > helpers::kernel_function_base)
+          out_.kernel_calls.push_back({size(), static_cast<u32>(insn.imm)});
+        push(p, at);
+      }
     }
     return {};
   }
@@ -92,7 +98,7 @@ class Layout {
         break;
     }
     if (!is_call(insn) || insn.src == uapi::PSEUDO_CALL) return Patch{};
-    if (insn.src != 0) return refuse(at, "kernel functions have no rewriting");
+    if (insn.src == uapi::PSEUDO_KFUNC_CALL) return kernel_call(source_, insn, facts);
     return inline_call(insn, map_of_call(facts));
   }
 

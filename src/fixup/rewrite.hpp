@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fixup/access.hpp"
+#include "fixup/translate.hpp"
 #include "verifier/verify.hpp"
 
 namespace skep::fixup {
@@ -17,7 +18,8 @@ struct Source {
   std::span<const maps::MapFacts* const> maps;
   std::span<const verifier::FuncInfo> func_info;
   std::span<const verifier::LineInfo> line_info;
-  bool direct_write = false;  ///< it stores into its packet
+  bool direct_write = false;               ///< it stores into its packet
+  const btf::Btf* kernel_types = nullptr;  ///< that calls of kernel functions refer to
 };
 
 struct Rewritten {
@@ -26,6 +28,7 @@ struct Rewritten {
   std::vector<verifier::Subprog> subprogs;
   std::vector<verifier::FuncInfo> func_info;
   std::vector<verifier::LineInfo> line_info;
+  std::vector<KernelCall> kernel_calls;  ///< in `insns`, ascending
 };
 
 /// EOPNOTSUPP naming the instruction for what no rewriting exists for; ENOMEM when a jump no longer fits its
@@ -63,5 +66,11 @@ struct Kept {
 /// A helper call as inline code or as a call of the map's own operation; empty if it stays as it is.
 /// `map`: the one map that R1 holds on every path, or nullptr (kernel: do_misc_fixups()).
 [[nodiscard]] Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map);
+
+/// What the call of a kernel function becomes: its arguments that no program fills in, and the call by its
+/// number here (helpers::kernel_function_id()), or code in place of it. EOPNOTSUPP by name if it does not run
+/// here (kernel: fixup_kfunc_call()).
+[[nodiscard]] Result<Patch> kernel_call(const Source& source, const isa::Insn& insn,
+                                        const verifier::InsnFacts& facts);
 
 }  // namespace skep::fixup

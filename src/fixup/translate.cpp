@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "btf/kernel_btf.hpp"
 #include "fixup/rewrite.hpp"
 #include "helpers/table.hpp"
 
@@ -12,20 +13,23 @@ class Translator {
  public:
   static Result<Translated> run(const verifier::Verified& verified) {
     const verifier::Input& input = verified.input();
-    Rewritten done = TRY(rewrite({.type = input.type,
-                                  .insns = verified.insns(),
-                                  .facts = verified.facts(),
-                                  .subprogs = verified.subprogs(),
-                                  .maps = verified.used_maps(),
-                                  .func_info = input.func_info,
-                                  .line_info = input.line_info,
-                                  .direct_write = verified.writes_packet()}));
+    Rewritten done =
+        TRY(rewrite({.type = input.type,
+                     .insns = verified.insns(),
+                     .facts = verified.facts(),
+                     .subprogs = verified.subprogs(),
+                     .maps = verified.used_maps(),
+                     .func_info = input.func_info,
+                     .line_info = input.line_info,
+                     .direct_write = verified.writes_packet(),
+                     .kernel_types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr}));
     Translated out;
     out.insns_ = std::move(done.insns);
     out.origin_ = std::move(done.origin);
     out.subprogs_ = std::move(done.subprogs);
     out.func_info_ = std::move(done.func_info);
     out.line_info_ = std::move(done.line_info);
+    out.kernel_calls_ = std::move(done.kernel_calls);
     out.maps_ = verified.used_maps();
     out.type_ = input.type;
     return out;
@@ -43,6 +47,10 @@ std::vector<isa::Insn> dump_insns(const Translated& program) {
     const auto found = std::ranges::find(list, start, &verifier::Subprog::start);
     return static_cast<s32>(found - list.begin());
   };
+  for (const KernelCall& call : program.kernel_calls()) {
+    out[call.insn].src = uapi::PSEUDO_KFUNC_CALL;
+    out[call.insn].imm = static_cast<s32>(call.btf_id);
+  }
   for (u32 i = 0; i < out.size(); ++i) {
     isa::Insn& insn = out[i];
     if (isa::is_ld_imm64(insn)) {

@@ -20,10 +20,17 @@ using helpers::InternalFn;
 /// pair stands only where bpf_get_smp_processor_id() was called; nothing jumps between the two.
 inline constexpr s32 percpu_cpu_number = -0x7c4f1fcc;
 
+/// A call in rewritten code, and the BTF id by which the program named the kernel function.
+struct KernelCall {
+  u32 insn = 0;
+  u32 btf_id = 0;
+};
+
 /// What runs. Only translate() makes one; vm::prepare and jit::compile take nothing else.
 /// In `insns`: ld_imm64 src=1/2 hold an index into `maps` (and an offset) in imm (and the next imm);
-/// calls with src=0 hold a helper id or an InternalFn; src=1 calls are relative; all else is plain RFC 9669
-/// plus the kernel's internal forms (tail call 0xf5, mov off=-1 per-CPU address) and the hidden register R11.
+/// calls with src=0 hold a helper id, an InternalFn or the number of a kernel function; src=1 calls are
+/// relative; all else is plain RFC 9669 plus the kernel's internal forms (tail call 0xf5, mov off=-1 per-CPU
+/// address) and the hidden register R11.
 class Translated {
  public:
   [[nodiscard]] const std::vector<isa::Insn>& insns() const { return insns_; }
@@ -33,6 +40,7 @@ class Translated {
   [[nodiscard]] const std::vector<u32>& origin() const { return origin_; }
   [[nodiscard]] const std::vector<verifier::LineInfo>& line_info() const { return line_info_; }
   [[nodiscard]] const std::vector<verifier::FuncInfo>& func_info() const { return func_info_; }
+  [[nodiscard]] const std::vector<KernelCall>& kernel_calls() const { return kernel_calls_; }
   [[nodiscard]] ProgType type() const { return type_; }
 
  private:
@@ -44,6 +52,7 @@ class Translated {
   std::vector<u32> origin_;
   std::vector<verifier::LineInfo> line_info_;
   std::vector<verifier::FuncInfo> func_info_;
+  std::vector<KernelCall> kernel_calls_;
   ProgType type_{};
 };
 
@@ -52,7 +61,8 @@ class Translated {
 
 /// The instructions as BPF_OBJ_GET_INFO_BY_FD shows them (kernel: bpf_insn_prepare_dump()): maps by their
 /// ids, tail calls as calls of helper 12, functions of the kernel by their distance from a base address
-/// (helpers::symbol_offset()), local calls with their distance in `off` and the subprogram's number in imm.
+/// (helpers::symbol_offset()), kfuncs by their BTF ids, local calls with their distance in `off` and the
+/// subprogram's number in imm.
 [[nodiscard]] std::vector<isa::Insn> dump_insns(const Translated& program);
 
 }  // namespace skep::fixup

@@ -2,6 +2,7 @@
 #include "helpers/table.hpp"
 
 #include "helpers/families.hpp"
+#include "helpers/kernel_functions.hpp"
 
 namespace skep::helpers {
 namespace {
@@ -33,6 +34,7 @@ constexpr s32 internal_count = fn_internal_end - fn_internal_base;
 HelperFn internal_function(s32 id);  // internal.cpp
 
 HelperFn function(ProgType type, s32 id) {
+  if (id > kernel_function_base) return kernel_function(id);
   if (id > fn_internal_base) return internal_function(id);
   if (id <= 0) return nullptr;
   const HelperRow* row = find(type, static_cast<u32>(id));

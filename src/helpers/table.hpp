@@ -24,7 +24,8 @@ namespace skep::helpers {
 /// One above the greatest helper id (__BPF_FUNC_MAX_ID).
 inline constexpr s32 max_id = 212;
 
-/// The code of a helper, as programs of this type call it, or of an InternalFn; nullptr if there is none.
+/// The code of a helper, as programs of this type call it, of an InternalFn or of a kernel function
+/// (kernel_functions.hpp); nullptr if there is none.
 /// Fits vm::LinkTable::helper.
 [[nodiscard]] HelperFn function(ProgType type, s32 id);
 

@@ -236,12 +236,20 @@ Result<void> check_runnable(const verifier::Verified& verified) {
     const bool kfunc =
         insns[i].code == (isa::op::JMP | isa::op::CALL) && insns[i].src == uapi::PSEUDO_KFUNC_CALL;
     const bool symbol = isa::is_ld_imm64(insns[i]) && insns[i].src == uapi::PSEUDO_BTF_ID;
-    if (!kfunc && !symbol) continue;
-    const std::string_view name =
-        types != nullptr ? types->name(static_cast<u32>(insns[i].imm)) : std::string_view();
     if (kfunc && insns[i].imm == 0)
       return fail(EINVAL, "invalid kernel function call not eliminated in verifier pass");
-    return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet", name));
+    const auto name = [&](u32 id) { return types != nullptr ? types->name(id) : std::string_view(); };
+    if (symbol)
+      return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet",
+                                          name(static_cast<u32>(insns[i].imm))));
+    const u32 read = verified.facts()[i].kernel_type;
+    if (read == verifier::many_kernel_types)
+      return fail(EOPNOTSUPP,
+                  "skep cannot run programs that read several structs of the kernel at one place");
+    if (read != 0)
+      return fail(EOPNOTSUPP,
+                  fmt::format("skep cannot run programs that read the kernel's struct {} yet (insn {})",
+                              name(read), i));
   }
   return {};
 }

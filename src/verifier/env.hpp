@@ -29,6 +29,8 @@ struct InsnAux {
   s64 constant_key = -1;
   RegType pointer_type{};  ///< of the base register of a load or store
   u32 ctx_field_size = 0;
+  u32 kernel_type = 0;  ///< as InsnFacts has it
+  s32 kernel_off = 0;
   u32 loop_inline_flags = 0;
   u32 loop_callback_subprog = 0;
 };

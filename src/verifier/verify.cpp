@@ -130,6 +130,8 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
     f.call_map_known = aux.call_map_known;
     f.constant_key = aux.constant_key_set && aux.constant_key_known ? aux.constant_key : -1;
     f.ctx_field_size = aux.ctx_field_size;
+    f.kernel_type = aux.kernel_type;
+    f.kernel_off = aux.kernel_off;
     f.fastcall_pattern = notes.fastcall_pattern;
     f.fastcall_spills = notes.fastcall_spills;
     f.loop_inline_flags = aux.loop_inline_flags;

@@ -86,12 +86,17 @@ struct InsnFacts {
   bool call_map_known = true;  ///< R1 of the helper call was the same map on every path
   s64 constant_key = -1;       ///< key of an array lookup, when it is the same constant on every path
   bool zext_dst = false;
-  u32 ctx_field_size = 0;        ///< narrow context loads (convert_ctx_access)
+  u32 ctx_field_size = 0;  ///< narrow context loads (convert_ctx_access)
+  /// Of a load through a pointer to a struct of the kernel: its BTF id and the offset there; 0: none;
+  /// many_kernel_types: not the same on every path.
+  u32 kernel_type = 0;
+  s32 kernel_off = 0;
   bool needs_zero_check = true;  ///< a division whose divisor may be 0
   bool fastcall_pattern = false;
   u8 fastcall_spills = 0;
   u32 loop_inline_flags = 0;
 };
+inline constexpr u32 many_kernel_types = ~0u;
 enum class PtrKind : u8 { none, ctx, packet, stack, map_value, mem, btf_id, sock, tcp_sock, xdp_sock };
 
 struct Subprog {

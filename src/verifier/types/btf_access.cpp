@@ -124,9 +124,22 @@ Status Walk::check_btf_access(u32 regno, s32 off, u32 size, Access access, s32 v
   StructStep step;
   Base result = Base::scalar;
   CHECK(access_struct(reg, off, size, result, step));
+  if (of_kernel) note_kernel_access(reg.btf_id, off);
   const u16 flags = result == Base::btf_id ? loaded_pointer_flags(reg, step) : step.flags;
   if (!write && value_regno >= 0) mark_btf_load(regs()[value_regno], result, reg.btf, step.type_id, flags);
   return passed;
+}
+
+/// Which struct of the kernel an instruction reads, for who must know whether it is there.
+void Walk::note_kernel_access(u32 type, s32 off) {
+  InsnAux& at = aux();
+  const bool same = at.kernel_type == type && at.kernel_off == off;
+  if (at.kernel_type != 0 && !same) {
+    at.kernel_type = many_kernel_types;
+    return;
+  }
+  at.kernel_type = type;
+  at.kernel_off = off;
 }
 
 /// XDP and tc programs may set the mark of a connection (kernel: nfct_btf_struct_access()).
@@ -158,6 +171,7 @@ Status Walk::check_map_struct_access(u32 regno, std::string_view structure, s32 
   StructStep step;
   Base result = Base::scalar;
   CHECK(access_struct(map, off, size, result, step));
+  note_kernel_access(map.btf_id, off);
   if (value_regno >= 0) mark_btf_load(regs()[value_regno], result, types, step.type_id, step.flags);
   return passed;
 }

@@ -1,0 +1,44 @@
+// The families of kernel functions, looked up by name and number. See kernel_functions.hpp.
+#include "helpers/kernel_functions.hpp"
+
+namespace skep::helpers {
+namespace {
+
+using Family = std::span<const KernelFunctionRow> (*)();
+constexpr Family families[] = {section_kernel_functions, iterator_kernel_functions};
+
+/// Numbers count through the families in their order.
+const KernelFunctionRow* find(s32 id) {
+  if (id <= kernel_function_base) return nullptr;
+  auto index = static_cast<std::size_t>(id - kernel_function_base - 1);
+  for (const Family family : families) {
+    const auto rows = family();
+    if (index < rows.size()) return &rows[index];
+    index -= rows.size();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+s32 kernel_function_id(std::string_view name) {
+  s32 id = kernel_function_base;
+  for (const Family family : families)
+    for (const KernelFunctionRow& row : family()) {
+      ++id;
+      if (row.name == name) return id;
+    }
+  return 0;
+}
+
+std::string_view kernel_function_name(s32 id) {
+  const KernelFunctionRow* row = find(id);
+  return row != nullptr ? row->name : std::string_view{};
+}
+
+HelperFn kernel_function(s32 id) {
+  const KernelFunctionRow* row = find(id);
+  return row != nullptr ? row->fn : nullptr;
+}
+
+}  // namespace skep::helpers

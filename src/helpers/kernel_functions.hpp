@@ -1,0 +1,34 @@
+// The code of kernel functions (kfuncs). Programs name them by their BTF id in the kernel's types, which
+// differs from machine to machine; here they have a name and a stable number, which stands in the calls of
+// rewritten code as helpers' ids do. What the verifier demands of each: verifier/kfunc/.
+#pragma once
+#include <span>
+#include <string_view>
+
+#include "helpers/run_context.hpp"
+
+namespace skep::helpers {
+
+/// One kernel function: R1..R5 and the run context as for helpers. Arguments that the kernel's fixups fill in
+/// ("meta__ign") arrive filled in (fixup/kernel_calls.cpp).
+struct KernelFunctionRow {
+  std::string_view name;  ///< "bpf_iter_num_new"
+  HelperFn fn = nullptr;
+};
+
+// The families, one file each. Adding a function's code: a row in its family. Adding a family: a file, a
+// declaration here, a line in kernel_functions.cpp.
+[[nodiscard]] std::span<const KernelFunctionRow> section_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> iterator_kernel_functions();
+
+/// Numbers of kernel functions lie above this, and above every InternalFn.
+inline constexpr s32 kernel_function_base = 0x20000;
+
+/// The number of the kernel function of that name; 0: it has no code here. Stable within a process.
+[[nodiscard]] s32 kernel_function_id(std::string_view name);
+/// "bpf_iter_num_new"; empty if `id` is none.
+[[nodiscard]] std::string_view kernel_function_name(s32 id);
+/// The code; nullptr if `id` is none. helpers::function() finds it, too.
+[[nodiscard]] HelperFn kernel_function(s32 id);
+
+}  // namespace skep::helpers
