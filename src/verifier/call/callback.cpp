@@ -31,8 +31,42 @@ void Walk::mark_map_pointer(RegState& reg, Base base, const maps::MapFacts* map,
   reg.map_uid = map_uid;
 }
 
+/// A callback that runs later gets the map, key and value of an element of `map`.
+void Walk::set_async_callback_args(const maps::MapFacts* map, u32 map_uid, Frame& callee) {
+  mark_map_pointer(callee.regs[1], Base::map_ptr, map, map_uid);
+  mark_map_pointer(callee.regs[2], Base::map_key, map, map_uid);
+  mark_map_pointer(callee.regs[3], Base::map_value, map, map_uid);
+  callee.in_async_callback = true;
+  callee.callback_range = {0, 0};
+}
+
+/// The same for callbacks of kernel functions (kernel: set_rbtree_add_callback_state(), ...).
+Status Walk::set_kfunc_callback_args(const kfunc::Call& call, const RegState* caller, Frame& callee) {
+  if (call.special == kfunc::Special::task_work_schedule) {
+    set_async_callback_args(caller[3].map, 0, callee);
+    callee.callback_range = {INT32_MIN, INT32_MAX};
+    return passed;
+  }
+  if (call.special != kfunc::Special::rbtree_add) {
+    set_async_callback_args(caller[1].map, caller[1].map_uid, callee);
+    return passed;
+  }
+  // Both nodes to compare are in the tree by then: pointers that are good while the lock is held.
+  for (u32 i = 1; i <= 2; ++i) {
+    mark_known_zero_pointer(callee.regs[i], {Base::btf_id, tf::alloc});
+    callee.regs[i].btf = call.root_btf;
+    callee.regs[i].btf_id = call.root->target;
+    callee.regs[i].off = static_cast<s32>(call.root->node_offset);
+    CHECK(set_non_owning(callee.regs[i]));
+  }
+  callee.in_callback = true;
+  callee.callback_range = {0, 1};
+  return passed;
+}
+
 /// What the callback finds in its registers; those it is not given stay unset.
 Status Walk::set_callback_args(const CallMeta& meta, const RegState* caller, Frame& callee) {
+  if (meta.kfunc != nullptr) return set_kfunc_callback_args(*meta.kfunc, caller, callee);
   RegState* to = callee.regs;
   switch (meta.func_id) {
     case fn_id::for_each_map_elem:
@@ -60,11 +94,7 @@ Status Walk::set_callback_args(const CallMeta& meta, const RegState* caller, Fra
       to[2] = caller[3];
       break;
     case fn_id::timer_set_callback:
-      mark_map_pointer(to[1], Base::map_ptr, caller[1].map, caller[1].map_uid);
-      mark_map_pointer(to[2], Base::map_key, caller[1].map, caller[1].map_uid);
-      mark_map_pointer(to[3], Base::map_value, caller[1].map, caller[1].map_uid);
-      callee.in_async_callback = true;
-      callee.callback_range = {0, 0};
+      set_async_callback_args(caller[1].map, caller[1].map_uid, callee);
       return passed;
     default:
       return unsupported(fmt::format("callbacks of {}", helper_text(meta.func_id)));
@@ -104,6 +134,7 @@ Status Walk::push_async_callback(const CallMeta& meta) {
   sub.is_async_callback = true;
   State* path = e.pool.new_state();
   path->branches = 1;
+  path->in_sleepable = meta.kfunc != nullptr;  // a timer's must not sleep; work queues and task work may
   pending.push_back({path, e.program.subprogs[meta.subprogno].start, e.insn_idx, e.log.position()});
   if (pending.size() > limits::max_pending_branches)
     return e.reject(E2BIG, "The sequence of {} jumps is too complex for async cb.\n", pending.size());
@@ -113,6 +144,19 @@ Status Walk::push_async_callback(const CallMeta& meta) {
   path->frame[0] = frame;
   frame->async_entry_count = e.cur->cur().async_entry_count + 1;
   return set_callback_args(meta, regs(), *frame);
+}
+
+/// The callback of a kernel function, if it has one.
+Status Walk::enter_kfunc_callback(const kfunc::Call& call) {
+  const bool async = kfunc::calls_async_callback(call.special);
+  if (!async && call.special != kfunc::Special::rbtree_add) return passed;
+  CallMeta meta;
+  meta.kfunc = &call;
+  meta.subprogno = call.subprogno;
+  const Status status = async ? push_async_callback(meta) : push_callback(meta);
+  if (!status.ok())
+    (void)e.reject(EINVAL, "kfunc {}#{} failed callback verification\n", call.name, call.func_id);
+  return status;
 }
 
 /// The callbacks of this call, if it has any.

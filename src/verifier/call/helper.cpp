@@ -233,7 +233,7 @@ Status Walk::set_call_result(const helpers::Contract& contract, const CallMeta& 
       mark_known_zero_pointer(r0, {Base::map_value, flags});
       r0.map = meta.map;
       r0.map_uid = meta.map_uid;
-      if (flags == tf::none && meta.map->record.spin_lock_off >= 0) r0.id = ++e.id_gen;
+      if (flags == tf::none && may_point_to_lock(r0)) r0.id = ++e.id_gen;
       break;
     }
     case Ret::ringbuf_mem:

@@ -34,6 +34,12 @@ constexpr TypeList percpu_btf_types{{ptr_(Base::btf_id, tf::percpu), ptr_(Base::
                                     3};
 constexpr TypeList kptr_types{{ptr_(Base::map_value), ptr_(Base::btf_id, tf::alloc)}, 2};
 
+/// Pointers to structs that may point into their middle when they are passed on.
+constexpr bool fixed_offset_ok(u16 flags) {
+  return flags == tf::none || flags == tf::alloc || flags == tf::trusted || flags == tf::rcu ||
+         flags == (tf::alloc | tf::non_owning) || flags == (tf::alloc | tf::non_owning | tf::rcu);
+}
+
 /// No types: an argument kind that is not handled yet.
 constexpr TypeList types_for(Arg kind) {
   switch (kind) {
@@ -181,7 +187,7 @@ Status Walk::check_arg_offset(const RegState& reg, u32 regno, const ArgSpec& spe
       if (!reg.type.maybe_null()) return passed;
       break;
     case Base::btf_id:
-      return check_pointer_unmodified(reg, regno, true);
+      return check_pointer_unmodified(reg, regno, fixed_offset_ok(reg.type.flags));
     default:
       break;
   }
@@ -217,7 +223,8 @@ Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, const
       meta.subprogno = reg.subprog;
       return passed;
     case Arg::spin_lock:
-      return check_spin_lock(regno, meta.func_id == fn_id::spin_lock);
+      if (in_rbtree_callback()) return e.reject(EACCES, "can't spin_{{lock,unlock}} in rbtree cb\n");
+      return check_spin_lock(regno, {meta.func_id == fn_id::spin_lock, RefKind::lock});
     case Arg::timer:
       return check_timer(regno, meta);
     case Arg::dynptr:

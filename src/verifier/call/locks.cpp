@@ -1,5 +1,5 @@
-// Spin locks, timers and constant strings as arguments of helpers (kernel: process_spin_lock(),
-// process_timer_func(), check_reg_const_str()).
+// Spin locks, timers and constant strings as arguments of helpers and kernel functions (kernel:
+// process_spin_lock(), process_timer_func(), check_reg_const_str()).
 #include <algorithm>
 
 #include "verifier/walk/walk.hpp"
@@ -10,7 +10,41 @@ namespace {
 
 /// Where the special field lies in the map's value; -1: it has none.
 s32 special_field(const maps::MapFacts& map, btf::FieldKind kind) {
-  return kind == btf::FieldKind::timer ? map.record.timer_off : map.record.spin_lock_off;
+  switch (kind) {
+    case btf::FieldKind::timer:
+      return map.record.timer_off;
+    case btf::FieldKind::workqueue:
+      return map.record.workqueue_off;
+    case btf::FieldKind::task_work:
+      return map.record.task_work_off;
+    default:
+      return -1;
+  }
+}
+
+/// A lock is known by the map or the type that holds it, and the register's id.
+const void* lock_holder(const RegState& reg) {
+  return reg.type.base == Base::btf_id ? static_cast<const void*>(reg.btf) : reg.map;
+}
+
+/// The lock before it, if there is one, is the innermost again.
+void release_lock(State& state, u32 id, const void* holder, RefKind kind) {
+  u32 before_id = 0;
+  const void* before = nullptr;
+  for (u32 i = 0; i < state.ref_count; ++i) {
+    const Reference& held = state.refs[i];
+    if (held.kind == kind && held.id == id && held.ptr == holder) {
+      for (u32 k = i + 1; k < state.ref_count; ++k) state.refs[k - 1] = state.refs[k];
+      --state.ref_count;
+      --state.active_locks;
+      state.active_lock_id = before_id;
+      state.active_lock_ptr = before;
+      return;
+    }
+    if (!is_lock(held.kind)) continue;
+    before_id = held.id;
+    before = held.ptr;
+  }
 }
 
 }  // namespace
@@ -30,53 +64,63 @@ Status Walk::check_field_pointer(const RegState& reg, u32 regno, btf::FieldKind 
   return passed;
 }
 
-/// The lock in an object that the program allocated.
-Status Walk::check_object_lock(const RegState& reg, u32 regno) {
+/// The lock beside what `reg` points to: a map's value or an object that the program allocated. `name`:
+/// "bpf_spin" or "bpf_res_spin".
+Status Walk::check_lock_field(const RegState& reg, u32 regno, std::string_view name, bool resilient) {
   if (!reg.num.is_const())
-    return e.reject(
-        EINVAL, "R{} doesn't have constant offset. bpf_spin_lock has to be at the constant offset\n", regno);
+    return e.reject(EINVAL, "R{} doesn't have constant offset. {}_lock has to be at the constant offset\n",
+                    regno, name);
+  const bool of_map = reg.type.base == Base::map_value;
+  if (of_map && !reg.map->has_btf)
+    return e.reject(EINVAL, "map '{}' has to have BTF in order to use {}_lock\n", reg.map->name, name);
   const btf::Record* record = record_of(reg);
-  if (record == nullptr || record->spin_lock_off < 0)
-    return e.reject(EINVAL, "local 'kptr' has no valid bpf_spin_lock\n");
+  const s32 at = record == nullptr ? -1 : resilient ? record->res_spin_lock_off : record->spin_lock_off;
+  if (at < 0)
+    return e.reject(EINVAL, "{} '{}' has no valid {}_lock\n", of_map ? "map" : "local",
+                    of_map ? std::string_view(reg.map->name) : "kptr", name);
   const s64 off = static_cast<s64>(reg.num.var_off.value) + reg.off;
-  if (off != record->spin_lock_off)
-    return e.reject(EINVAL, "off {} doesn't point to 'struct bpf_spin_lock' that is at {}\n", off,
-                    record->spin_lock_off);
+  if (off != at)
+    return e.reject(EINVAL, "off {} doesn't point to 'struct {}_lock' that is at {}\n", off, name, at);
   return passed;
 }
 
-Status Walk::check_spin_lock(u32 regno, bool lock) {
+/// kernel: process_spin_lock(). Locks are given back in the opposite order.
+Status Walk::check_spin_lock(u32 regno, LockCall call) {
   const RegState reg = regs()[regno];
-  if (in_rbtree_callback()) return e.reject(EACCES, "can't spin_{{lock,unlock}} in rbtree cb\n");
-  const void* holder = reg.map;
-  if (reg.type.base == Base::btf_id) {
-    holder = reg.btf;
-    CHECK(check_object_lock(reg, regno));
-  } else {
-    CHECK(check_field_pointer(reg, regno, btf::FieldKind::spin_lock, "bpf_spin_lock"));
-  }
+  const bool resilient = call.kind != RefKind::lock;
+  const std::string_view name = resilient ? "bpf_res_spin" : "bpf_spin";
+  CHECK(check_lock_field(reg, regno, name, resilient));
+  const void* holder = lock_holder(reg);
   State& state = *e.cur;
-  if (lock) {
-    if (state.active_locks != 0) return e.reject(EINVAL, "Locking two bpf_spin_locks are not allowed\n");
-    e.pool.push_reference(state, {reg.id, static_cast<s32>(e.insn_idx), RefKind::lock, holder});
+  if (call.lock) {
+    if (!resilient && state.active_locks != 0)
+      return e.reject(EINVAL, "Locking two bpf_spin_locks are not allowed\n");
+    if (resilient && (held_lock(holder, reg.id, RefKind::res_lock) != nullptr ||
+                      held_lock(holder, reg.id, RefKind::res_lock_irq) != nullptr))
+      return e.reject(EINVAL, "Acquiring the same lock again, AA deadlock detected\n");
+    e.pool.push_reference(state, {reg.id, static_cast<s32>(e.insn_idx), call.kind, holder});
     ++state.active_locks;
     state.active_lock_id = reg.id;
     state.active_lock_ptr = holder;
     return passed;
   }
-  if (state.active_locks == 0) return e.reject(EINVAL, "bpf_spin_unlock without taking a lock\n");
-  for (u32 i = 0; i < state.ref_count; ++i) {
-    const Reference& held = state.refs[i];
-    if (held.kind != RefKind::lock || held.id != reg.id || held.ptr != holder) continue;
-    for (u32 k = i + 1; k < state.ref_count; ++k) state.refs[k - 1] = state.refs[k];
-    --state.ref_count;
-    --state.active_locks;
-    state.active_lock_id = 0;
-    state.active_lock_ptr = nullptr;
-    invalidate_non_owning();
-    return passed;
+  if (state.active_locks == 0) return e.reject(EINVAL, "{}_unlock without taking a lock\n", name);
+  if (held_lock(holder, reg.id, call.kind) == nullptr)
+    return e.reject(EINVAL, "{}_unlock of different lock\n", name);
+  if (reg.id != state.active_lock_id || holder != state.active_lock_ptr)
+    return e.reject(EINVAL, "{}_unlock cannot be out of order\n", name);
+  release_lock(state, reg.id, holder, call.kind);
+  invalidate_non_owning();
+  return passed;
+}
+
+/// The state's reference of this lock, or nullptr.
+const Reference* Walk::held_lock(const void* holder, u32 id, RefKind kind) const {
+  for (u32 i = 0; i < e.cur->ref_count; ++i) {
+    const Reference& held = e.cur->refs[i];
+    if (held.kind == kind && held.id == id && held.ptr == holder) return &held;
   }
-  return e.reject(EINVAL, "bpf_spin_unlock of different lock\n");
+  return nullptr;
 }
 
 Status Walk::check_timer(u32 regno, CallMeta& meta) {

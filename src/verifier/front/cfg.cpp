@@ -104,12 +104,7 @@ class CfgWalk {
   void note_helper(u32 at) {
     const isa::Insn& insn = program_.insns[at];
     if (calls_async_callback(insn)) notes(at).prune_point = true;
-    if (calls_sync_callback(insn)) {
-      notes(at).calls_callback = true;
-      notes(at).force_checkpoint = true;
-      notes(at).prune_point = true;
-      notes(at).jump_point = true;
-    }
+    if (calls_sync_callback(insn)) note_sync_callback(at);
     if (is_kfunc_call(insn)) return note_kfunc(at);
     if (!is_helper_call(insn) || input_.helper == nullptr) return;
     const helpers::Contract* contract =
@@ -120,9 +115,19 @@ class CfgWalk {
     subprog.might_sleep |= contract->might_sleep;
   }
 
+  void note_sync_callback(u32 at) {
+    notes(at).calls_callback = true;
+    notes(at).force_checkpoint = true;
+    notes(at).prune_point = true;
+    notes(at).jump_point = true;
+  }
+
   void note_kfunc(u32 at) {
     const kfunc::Row* row = kfunc::callable(input_, program_.insns[at]);
     if (row == nullptr) return;
+    const kfunc::Special special = kfunc::special(row->name);
+    if (kfunc::calls_async_callback(special)) notes(at).prune_point = true;
+    if (special == kfunc::Special::rbtree_add) note_sync_callback(at);
     if ((row->flags & kfunc::iter_next) != 0) {
       notes(at).iter_next = true;
       notes(at).prune_point = true;
@@ -130,7 +135,7 @@ class CfgWalk {
     }
     SubprogNotes& subprog = program_.subprogs[program_.containing_subprog(at)];
     subprog.might_sleep |= (row->flags & kfunc::sleepable) != 0;
-    subprog.changes_pkt_data |= kfunc::special(row->name) == kfunc::Special::xdp_pull_data;
+    subprog.changes_pkt_data |= special == kfunc::Special::xdp_pull_data;
   }
 
   Visit visit(u32 at) {

@@ -52,12 +52,19 @@ bool sleepable_may_use(MapType type) {
 
 int check_compatibility(const Input& input, const maps::MapFacts& map, Log& log) {
   const char* refusal = nullptr;
-  if (map.record.spin_lock_off >= 0 && input.type == ProgType::socket_filter) {
+  constexpr u32 graph_roots =
+      btf::field_bit(btf::FieldKind::list_head) | btf::field_bit(btf::FieldKind::rb_root);
+  const bool locked = map.record.spin_lock_off >= 0 || map.record.res_spin_lock_off >= 0;
+  if ((map.record.kinds & graph_roots) != 0 && is_tracing(input.type)) {
+    refusal = "tracing progs cannot use bpf_{list_head,rb_root} yet\n";
+  } else if (locked && input.type == ProgType::socket_filter) {
     refusal = "socket filter progs cannot use bpf_spin_lock yet\n";
-  } else if (map.record.spin_lock_off >= 0 && is_tracing(input.type)) {
+  } else if (locked && is_tracing(input.type)) {
     refusal = "tracing progs cannot use bpf_spin_lock yet\n";
   } else if (map.record.timer_off >= 0 && is_tracing(input.type)) {
     refusal = "tracing progs cannot use bpf_timer yet\n";
+  } else if (map.record.workqueue_off >= 0 && is_tracing(input.type)) {
+    refusal = "tracing progs cannot use bpf_wq yet\n";
   } else if (map.type == MapType::struct_ops) {
     refusal = "bpf_struct_ops map cannot be used in prog\n";
   } else if ((input.prog_flags & uapi::F_SLEEPABLE) != 0 && !sleepable_may_use(map.type)) {
@@ -89,11 +96,29 @@ int use_map(const Input& input, int fd, Program& program, s32& index, Log& log) 
   return 0;
 }
 
+/// What is asked of a map when it is named for the first time: one arena a program. That its address in user
+/// space is set is taken for granted, as libbpf maps every arena that it makes.
+int note_arena(const maps::MapFacts& map, Program& program, Log& log) {
+  if (map.type != MapType::arena || program.arena == &map) return 0;
+  if (program.arena != nullptr) {
+    log.say("Only one arena per program\n");
+    return EBUSY;
+  }
+  program.arena = &map;
+  return 0;
+}
+
 /// `ld_imm64 src=2`: the address of byte `off` of the only value of an array.
 int check_direct_value(const maps::MapFacts& map, u32 off, Log& log) {
   if (off >= static_cast<u32>(limits::max_var_offset)) {
     log.say("direct value offset of {} is not allowed\n", off);
     return EINVAL;
+  }
+  if (map.type == MapType::arena) {
+    constexpr u64 page_bytes = 4096;
+    if (off <= map.max_entries * page_bytes) return 0;
+    log.say("invalid access to map value pointer, value_size={} off={}\n", map.value_size, off);
+    return ERANGE;
   }
   if (map.type != MapType::array) {
     log.say("no direct value access support for this map type\n");
@@ -123,10 +148,13 @@ int resolve_map(const Input& input, const isa::Insn& first, const isa::Insn& sec
     fd = input.fd_array[static_cast<std::size_t>(first.imm)];
   }
   if (const int err = use_map(input, fd, program, notes.map_index, log); err != 0) return err;
-  if (!value) return 0;
-  const auto off = static_cast<u32>(second.imm);
-  notes.map_off = off;
-  return check_direct_value(*program.used_maps[static_cast<u32>(notes.map_index)], off, log);
+  const maps::MapFacts& map = *program.used_maps[static_cast<u32>(notes.map_index)];
+  if (value) {
+    const auto off = static_cast<u32>(second.imm);
+    notes.map_off = off;
+    if (const int err = check_direct_value(map, off, log); err != 0) return err;
+  }
+  return note_arena(map, program, log);
 }
 
 /// A variable or function of the kernel (kernel: check_pseudo_btf_id()).

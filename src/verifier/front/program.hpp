@@ -51,10 +51,11 @@ struct Program {
   std::vector<InsnNotes> notes;
   std::vector<SubprogNotes> subprogs;  ///< sorted by start, plus the end marker
   std::vector<const maps::MapFacts*> used_maps;
-  std::vector<u32> postorder;  ///< per subprogram, successors before predecessors
-  AttachTarget attach;         ///< of tracing programs
-  u32 exception_callback = 0;  ///< the subprogram that bpf_throw() ends in; 0: none
-  u32 scc_count = 0;           ///< kernel numbering: highest id
+  const maps::MapFacts* arena = nullptr;  ///< the one of them that is an arena
+  std::vector<u32> postorder;             ///< per subprogram, successors before predecessors
+  AttachTarget attach;                    ///< of tracing programs
+  u32 exception_callback = 0;             ///< the subprogram that bpf_throw() ends in; 0: none
+  u32 scc_count = 0;                      ///< kernel numbering: highest id
   [[nodiscard]] u32 subprog_count() const { return static_cast<u32>(subprogs.size()) - 1; }
   /// Index of the subprogram that starts exactly at `insn`, or -1.
   [[nodiscard]] s32 find_subprog(u32 insn) const;

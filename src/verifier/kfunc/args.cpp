@@ -182,8 +182,11 @@ Status Walk::check_kfunc_pointer(Call& call, u32 arg, bool& skip_next) {
 
 Status Walk::check_kfunc_map(Call& call, u32 regno) {
   const RegState& reg = regs()[regno];
-  if (reg.type.base != Base::map_ptr && reg.type.base != Base::map_value && reg.type.base != Base::map_key)
-    return e.reject(EINVAL, "pointer in R{} isn't map pointer\n", regno);
+  // The kernel looks at the word that for maps is the map: other pointers fail the checks that follow.
+  const bool has_map =
+      reg.type.base == Base::map_ptr || reg.type.base == Base::map_value || reg.type.base == Base::map_key;
+  if (reg.type.base == Base::btf_id) return passed;
+  if (!has_map || reg.map == nullptr) return e.reject(EINVAL, "pointer in R{} isn't map pointer\n", regno);
   const btf::Record& record = reg.map->record;
   if (call.map != nullptr && (record.workqueue_off >= 0 || record.task_work_off >= 0) &&
       (call.map != reg.map || call.map_uid != reg.map_uid))

@@ -24,14 +24,15 @@ Status Walk::check_kfunc_call(const isa::Insn& insn) {
   if (row == nullptr) return e.reject(EACCES, "calling kernel function {} is not allowed\n", call.name);
   call.flags = row->flags;
   call.special = kfunc::special(call.name);
-  if (call.special == Special::arena || call.special == Special::task_work_schedule ||
-      call.special == Special::wq_set_callback || call.special == Special::rbtree_add ||
-      kfunc::is_res_lock(call.special))
-    return unsupported(fmt::format("kernel function {}", call.name));
+  if (call.special == Special::res_spin_lock || call.special == Special::res_spin_lock_irqsave)
+    CHECK(fork_failed_lock());
+  if (call.name == "__bpf_trap")
+    return e.reject(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?\n");
   if (call.has(kfunc::sleepable) && !e.cur->in_sleepable)
     return e.reject(EACCES, "program must be sleepable to call sleepable kfunc {}\n", call.name);
   for (u32 i = 1; i <= call.btf->entries(*call.proto).size() && i <= 5; ++i) scratch_reg(i);
   CHECK(check_kfunc_args(call));
+  CHECK(enter_kfunc_callback(call));
   if (call.special == Special::session_cookie) call.r0_size = 8;
   CHECK(enter_or_leave_region(call));
   if (call.release_regno != 0 && !release_reference(regs()[call.release_regno].ref_obj_id).ok())
@@ -54,6 +55,8 @@ Status Walk::enter_or_leave_region(const Call& call) {
   const bool sleeps = call.has(kfunc::sleepable);
   const bool lock = call.special == Special::rcu_read_lock, unlock = call.special == Special::rcu_read_unlock;
   if (state.active_rcu_lock) {
+    if ((lock || unlock) && in_rbtree_callback())
+      return e.reject(EACCES, "Calling bpf_rcu_read_{{lock,unlock}} in unnecessary rbtree callback\n");
     if (lock) return e.reject(EINVAL, "nested rcu read lock (kernel function {})\n", call.name);
     if (unlock) {
       leave_rcu_section();
@@ -106,7 +109,9 @@ Status Walk::check_irq_flag(const Call& call, u32 regno) {
     return e.reject(EINVAL, "arg#{} doesn't point to an irq flag on stack\n", regno - 1);
   u32 spi = 0;
   const SlotPlace place = object_slot(reg, "irq_flag", 1, spi);
-  if (call.special == Special::local_irq_save) {
+  const bool by_lock =
+      call.special == Special::res_spin_lock_irqsave || call.special == Special::res_spin_unlock_irqrestore;
+  if (call.special == Special::local_irq_save || call.special == Special::res_spin_lock_irqsave) {
     const bool taken = place == SlotPlace::ok && frame_of(reg).slots[spi].bytes[7] == SlotByte::irq_flag;
     if (place == SlotPlace::bad || taken)
       return e.reject(EINVAL, "expected uninitialized irq flag as arg#{}\n", regno - 1);
@@ -116,6 +121,7 @@ Status Walk::check_irq_flag(const Call& call, u32 regno) {
     e.pool.push_reference(*e.cur, {id, static_cast<s32>(e.insn_idx), RefKind::irq});
     e.cur->active_irq_id = id;
     set_object_slot(frame_of(reg), spi, SlotByte::irq_flag, id);
+    frame_of(reg).slots[spi].spilled.by_lock = by_lock;
     return passed;
   }
   if (place != SlotPlace::ok || frame_of(reg).slots[spi].bytes[7] != SlotByte::irq_flag ||
@@ -124,6 +130,9 @@ Status Walk::check_irq_flag(const Call& call, u32 regno) {
   Frame& frame = frame_of(reg);
   live.mark_read(*e.cur, frame.frameno, e.insn_idx, u64{1} << spi);
   const u32 id = frame.slots[spi].spilled.ref_obj_id;
+  if (const bool saved_by_lock = frame.slots[spi].spilled.by_lock != 0; saved_by_lock != by_lock)
+    return e.reject(EINVAL, "irq flag acquired by {} kfuncs cannot be restored with {} kfuncs\n",
+                    saved_by_lock ? "lock" : "native", by_lock ? "lock" : "native");
   State& state = *e.cur;
   if (id != state.active_irq_id) {
     s32 at = 0;

@@ -118,6 +118,10 @@ enum class Special : u8 {
 [[nodiscard]] constexpr bool is_res_lock(Special s) {
   return s >= Special::res_spin_lock && s <= Special::res_spin_unlock_irqrestore;
 }
+/// Takes a function of the program that runs later, by itself (kernel: is_async_callback_calling_kfunc()).
+[[nodiscard]] constexpr bool calls_async_callback(Special s) {
+  return s == Special::wq_set_callback || s == Special::task_work_schedule;
+}
 /// May be called while a lock is held (kernel: kfunc_spin_allowed()).
 [[nodiscard]] constexpr bool allowed_under_lock(Special s) {
   return is_list(s) || is_rbtree(s) || is_res_lock(s) || s == Special::refcount_acquire ||

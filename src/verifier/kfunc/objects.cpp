@@ -51,6 +51,19 @@ Status Walk::check_kfunc_object(Call& call, u32 arg, KfuncArg kind) {
         if (in_rbtree_callback()) return e.reject(EINVAL, "{} not allowed in rbtree cb\n", call.name);
       }
       return check_graph_node(call, regno, FieldKind::rb_node);
+    case K::workqueue:
+    case K::task_work: {
+      if (reg.type != Base::map_value) return e.reject(EINVAL, "arg#{} doesn't point to a map value\n", arg);
+      const FieldKind field = kind == K::workqueue ? FieldKind::workqueue : FieldKind::task_work;
+      CHECK(check_field_pointer(reg, regno, field, btf::field_name(field)));
+      call.map = reg.map;
+      call.map_uid = reg.map_uid;
+      return passed;
+    }
+    case K::res_spin_lock:
+      if (reg.type != Base::map_value && !is_owned_type(reg))
+        return e.reject(EINVAL, "arg#{} doesn't point to map value or allocated object\n", arg);
+      return check_res_spin_lock(call, regno);
     default:
       return unsupported(fmt::format("argument {} of kernel function {}", regno, call.name));
   }
@@ -92,7 +105,9 @@ Status Walk::check_root_locked(const RegState& reg) {
   const void* holder = reg.type.base == Base::map_value ? static_cast<const void*>(reg.map)
                                                         : static_cast<const void*>(reg.btf);
   if (e.cur->active_locks == 0) return Status(EINVAL);
-  if (!lock_is_held(holder, reg.id))
+  if (held_lock(holder, reg.id, RefKind::lock) == nullptr &&
+      held_lock(holder, reg.id, RefKind::res_lock) == nullptr &&
+      held_lock(holder, reg.id, RefKind::res_lock_irq) == nullptr)
     return e.reject(EINVAL, "held lock and object are not in the same allocation\n");
   return passed;
 }
@@ -142,6 +157,32 @@ Status Walk::check_graph_node(Call& call, u32 regno, FieldKind kind) {
   return passed;
 }
 
+Status Walk::check_res_spin_lock(const Call& call, u32 regno) {
+  switch (call.special) {
+    case Special::res_spin_lock:
+      return check_spin_lock(regno, {true, RefKind::res_lock});
+    case Special::res_spin_lock_irqsave:
+      return check_spin_lock(regno, {true, RefKind::res_lock_irq});
+    case Special::res_spin_unlock:
+      return check_spin_lock(regno, {false, RefKind::res_lock});
+    case Special::res_spin_unlock_irqrestore:
+      return check_spin_lock(regno, {false, RefKind::res_lock_irq});
+    default:
+      return Status(EFAULT);
+  }
+}
+
+/// A resilient lock may not be had: the path on which it is not goes on with an error in R0.
+Status Walk::fork_failed_lock() {
+  State* failed = nullptr;
+  CHECK(push_path(e.insn_idx + 1, e.insn_idx, failed));
+  Frame& frame = failed->cur();
+  clear_caller_saved(frame);
+  mark_unknown(frame.regs[0]);
+  frame.regs[0].num = Scalar::in_range(-4095, -1);
+  return passed;
+}
+
 /// The list or tree owns the node now; the program keeps a pointer that is good while the lock is held.
 Status Walk::hand_over_node(const Call& call) {
   if (call.special != Special::list_push_front && call.special != Special::list_push_back &&
@@ -171,11 +212,14 @@ Status Walk::set_non_owning(RegState& reg) {
   return passed;
 }
 
-bool Walk::lock_is_held(const void* holder, u32 id) const {
-  return e.cur->active_lock_ptr == holder && e.cur->active_lock_id == id;
+/// In the comparison that bpf_rbtree_add() calls: the tree's lock is held there (kernel:
+/// in_rbtree_lock_required_cb()).
+bool Walk::in_rbtree_callback() const {
+  const Frame& frame = e.cur->cur();
+  if (e.cur->curframe == 0 || !frame.in_callback) return false;
+  const kfunc::Row* row = kfunc::callable(e.input, insns[static_cast<u32>(frame.callsite)]);
+  return row != nullptr && kfunc::special(row->name) == Special::rbtree_add;
 }
-
-bool Walk::in_rbtree_callback() const { return false; }
 
 /// The lock is given up: nodes may be gone.
 void Walk::invalidate_non_owning() {

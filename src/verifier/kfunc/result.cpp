@@ -13,7 +13,13 @@ Status Walk::set_kfunc_result(const Call& call) {
   const btf::Type& type = types.type(types.skip_modifiers(call.proto->type));
   RegState& r0 = regs()[0];
   if (type.kind == Kind::int_ || btf::is_any_enum(type.kind)) {
-    mark_unknown(r0);
+    const bool locked =
+        call.special == Special::res_spin_lock || call.special == Special::res_spin_lock_irqsave;
+    if (locked) {
+      set_const_zero(r0);
+    } else {
+      mark_unknown(r0);
+    }
     return passed;
   }
   if (type.kind != Kind::ptr) return passed;

@@ -228,6 +228,8 @@ Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, 
   } else if (type == Base::tp_buffer) {
     CHECK(check_tp_buffer(reg, regno, off, size));
     if (value != nullptr) mark_unknown(*value);
+  } else if (type == Base::arena) {
+    if (value != nullptr) mark_unknown(*value);
   } else if (type == Base::map_ptr) {
     CHECK(check_map_struct_access(regno, map_structure(reg.map->type), off, size, access, value_regno));
   } else {

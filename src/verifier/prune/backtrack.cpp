@@ -18,11 +18,6 @@ bool is_atomic_fetch(const Insn& insn) {
 bool is_subprog_call(const Insn& insn) {
   return insn.code == (op::JMP | op::CALL) && insn.src == uapi::PSEUDO_CALL;
 }
-bool calls_callback_now(const Insn& insn) {
-  return insn.code == (op::JMP | op::CALL) && insn.src == 0 &&
-         (insn.imm == fn_id::for_each_map_elem || insn.imm == fn_id::loop ||
-          insn.imm == fn_id::user_ringbuf_drain);
-}
 
 }  // namespace
 
@@ -95,7 +90,8 @@ int Walk::backtrack_call(s32 idx, s32 subseq_idx) {
     --bt.frame;
     return 0;
   }
-  if (calls_callback_now(insn) && idx != subseq_idx - 1) {  // out of the callback
+  if (e.program.notes[static_cast<u32>(idx)].calls_callback &&
+      idx != subseq_idx - 1) {  // out of the callback
     if ((bt.regs[bt.frame] & ~argument_regs) != 0 || bt.slots[bt.frame] != 0 || bt.frame == 0) return EFAULT;
     bt.regs[bt.frame] = 0;
     --bt.frame;

@@ -139,7 +139,8 @@ bool Walk::stack_safe(const Frame& old, const Frame& cur, Exactness exact) {
           (a.btf != c.btf || a.btf_id != c.btf_id || iter_state_of(a.iter) != iter_state_of(c.iter) ||
            !idmap.check(a.ref_obj_id, c.ref_obj_id)))
         return false;
-      if (kind == SlotByte::irq_flag && !idmap.check(a.ref_obj_id, c.ref_obj_id)) return false;
+      if (kind == SlotByte::irq_flag && (a.by_lock != c.by_lock || !idmap.check(a.ref_obj_id, c.ref_obj_id)))
+        return false;
       if (kind == SlotByte::dynptr && (a.mem_size != c.mem_size || !idmap.check(a.ref_obj_id, c.ref_obj_id)))
         return false;
     }

@@ -36,6 +36,7 @@ struct RegState {
   union {
     u32 frameno = 0;  ///< stack: whose frame
     u32 iter;         ///< iterators among stack slots: see iter_state()
+    u32 by_lock;      ///< interrupt flags among stack slots: 1: bpf_res_spin_lock_irqsave() stored it
   };
   Scalar num{};
   u32 id = 0;            ///< 0: none

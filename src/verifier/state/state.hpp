@@ -6,7 +6,10 @@
 
 namespace skep::verifier {
 
-enum class RefKind : u8 { pointer, lock, irq };
+enum class RefKind : u8 { pointer, lock, irq, res_lock, res_lock_irq };
+constexpr bool is_lock(RefKind kind) {
+  return kind == RefKind::lock || kind == RefKind::res_lock || kind == RefKind::res_lock_irq;
+}
 /// Something acquired that must be released (kernel: struct bpf_reference_state).
 struct Reference {
   u32 id = 0;

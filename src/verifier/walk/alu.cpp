@@ -76,8 +76,9 @@ Status Walk::check_mov(const Insn& insn) {
   } else if (insn.off == 1) {  // BPF_ADDR_SPACE_CAST
     if (insn.imm != 1 && insn.imm != 1 << 16)
       return e.reject(EINVAL, "addr_space_cast insn can only convert between address space 1 and 0\n");
-    return e.reject(EINVAL,
-                    "addr_space_cast insn can only be used in a program that has an associated arena\n");
+    if (e.program.arena == nullptr)
+      return e.reject(EINVAL,
+                      "addr_space_cast insn can only be used in a program that has an associated arena\n");
   } else if ((insn.off != 0 && !narrow && insn.off != 32) || insn.imm != 0) {
     return e.reject(EINVAL, "BPF_MOV uses reserved fields\n");
   }
@@ -91,6 +92,11 @@ Status Walk::check_mov(const Insn& insn) {
 void Walk::mov_register(const Insn& insn) {
   RegState& dst = regs()[insn.dst];
   RegState& src = regs()[insn.src];
+  if (is_alu64(insn) && insn.imm != 0) {  // addr_space_cast, to the kernel's address space or from it
+    mark_unknown(dst);
+    if (insn.imm == 1) dst.type = Base::arena;
+    return;
+  }
   if (is_alu64(insn) && insn.off == 0) {
     assign_scalar_id(src);
     dst = src;
@@ -135,6 +141,9 @@ Status Walk::check_binary(const Insn& insn) {
 
 Status Walk::adjust_registers(const Insn& insn) {
   RegState& dst = regs()[insn.dst];
+  if (is_reg_source(insn.code) && regs()[insn.src].type == Base::arena && dst.type != Base::arena)
+    dst = regs()[insn.src];
+  if (dst.type == Base::arena) return passed;  // 32 bits, wherever they point: any arithmetic will do
   if (!is_reg_source(insn.code)) {
     RegState constant;
     mark_known(constant, static_cast<u64>(s64{insn.imm}));

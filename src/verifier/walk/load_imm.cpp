@@ -36,8 +36,11 @@ Status Walk::check_ld_imm(const Insn& insn) {
   }
   if (notes.map_index < 0) return e.reject(EINVAL, "bpf verifier is misconfigured\n");
   const maps::MapFacts* map = e.program.used_maps[static_cast<u32>(notes.map_index)];
-  if (map->type == MapType::arena) return unsupported("arena maps");
   if (insn.src == uapi::PSEUDO_MAP_VALUE || insn.src == uapi::PSEUDO_MAP_IDX_VALUE) {
+    if (map->type == MapType::arena) {  // an address of user space, of which nothing is known
+      mark_unknown(dst);
+      return passed;
+    }
     mark_known_zero_pointer(dst, Base::map_value);
     dst.off = static_cast<s32>(notes.map_off);
   } else {

@@ -40,7 +40,8 @@ struct CallMeta {
   const btf::Btf* kptr_btf = nullptr;  ///< whose types it names
   const btf::Btf* ret_btf = nullptr;   ///< of the per-CPU variable
   u32 ret_btf_id = 0;
-  bool percpu_object = false;  ///< the program's own, by bpf_percpu_obj_new()
+  bool percpu_object = false;          ///< the program's own, by bpf_percpu_obj_new()
+  const kfunc::Call* kfunc = nullptr;  ///< a kernel function's callback is entered, not a helper's
 };
 
 /// Where an access falls inside a struct.
@@ -235,11 +236,20 @@ class Walk {
   Status push_callback(const CallMeta& meta);
   Status push_async_callback(const CallMeta& meta);
   Status set_callback_args(const CallMeta& meta, const RegState* caller, Frame& callee);
+  Status enter_kfunc_callback(const kfunc::Call& call);
+  Status set_kfunc_callback_args(const kfunc::Call& call, const RegState* caller, Frame& callee);
+  void set_async_callback_args(const maps::MapFacts* map, u32 map_uid, Frame& callee);
   Status note_inline_loop(u32 subprog);
   void mark_map_pointer(RegState& reg, Base base, const maps::MapFacts* map, u32 map_uid);
   Status check_field_pointer(const RegState& reg, u32 regno, btf::FieldKind kind, std::string_view what);
-  Status check_spin_lock(u32 regno, bool lock);
-  Status check_object_lock(const RegState& reg, u32 regno);
+  struct LockCall {
+    bool lock;     ///< or unlock
+    RefKind kind;  ///< lock, res_lock or res_lock_irq
+  };
+  Status check_spin_lock(u32 regno, LockCall call);
+  Status check_lock_field(const RegState& reg, u32 regno, std::string_view name, bool resilient);
+  Status check_res_spin_lock(const kfunc::Call& call, u32 regno);
+  Status fork_failed_lock();
   Status check_timer(u32 regno, CallMeta& meta);
   Status check_const_string(u32 regno);
   enum class DynptrPlace : u8 { ok, unallocated, bad };
@@ -327,7 +337,7 @@ class Walk {
   Status hand_over_node(const kfunc::Call& call);
   Status set_non_owning(RegState& reg);
   void invalidate_non_owning();
-  [[nodiscard]] bool lock_is_held(const void* holder, u32 id) const;
+  [[nodiscard]] const Reference* held_lock(const void* holder, u32 id, RefKind kind) const;
   [[nodiscard]] bool in_rbtree_callback() const;
   Status check_kfunc_dynptr(kfunc::Call& call, u32 regno);
   Status set_slice_result(const kfunc::Call& call);
