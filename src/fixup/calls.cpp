@@ -17,7 +17,8 @@ enum HelperId : s32 {
   map_update_elem = 2,
   map_delete_elem = 3,
   get_smp_processor_id = 8,
-  tail_call = 12
+  tail_call = 12,
+  kptr_xchg = 194
 };
 
 constexpr u8 r0 = 0, r_map = 1, r_key = 2;
@@ -148,6 +149,9 @@ Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map) {
       return {isa::encode(isa::Form::TAIL_CALL)};
     case get_smp_processor_id:
       return {mov_imm(r0, percpu_cpu_number), percpu_address(r0, r0), load_u32(r0, r0, 0)};
+    case kptr_xchg:
+      return {isa::encode(isa::Form::MOV64_X, r0, 2),
+              isa::Insn{.code = STX | ATOMIC | DW, .dst = 1, .src = r0, .imm = XCHG}};
     case map_lookup_elem:
       return map == nullptr ? Patch{} : inline_lookup(*map);
     case map_update_elem:

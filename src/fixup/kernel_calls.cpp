@@ -1,5 +1,5 @@
-// Calls of kernel functions (kfuncs): by BTF id in the program, by number in what runs (kernel:
-// fixup_kfunc_call()).
+// Calls of kernel functions (kfuncs): by BTF id in the program, by number in what runs, with the arguments
+// that the kernel's fixups fill in (kernel: fixup_kfunc_call()).
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -10,20 +10,68 @@
 namespace skep::fixup {
 namespace {
 
-/// Functions that are a view of their first argument under another type.
-bool is_cast(std::string_view name) { return name == "bpf_cast_to_kern_ctx" || name == "bpf_rdonly_cast"; }
+/// Which arguments are filled in.
+enum class Hidden : u8 {
+  none,
+  cast,         ///< the call is a view of its argument under another type
+  size_type,    ///< R1 the object's size, R2 its type
+  type,         ///< R2 the object's type
+  list_insert,  ///< R3 the node's type, R4 its offset
+  tree_insert,  ///< R4, R5
+};
+struct Row {
+  std::string_view name;
+  Hidden hidden;
+};
+constexpr Row hidden_rows[] = {
+    {"bpf_cast_to_kern_ctx", Hidden::cast},
+    {"bpf_rdonly_cast", Hidden::cast},
+    {"bpf_obj_new_impl", Hidden::size_type},
+    {"bpf_percpu_obj_new_impl", Hidden::size_type},
+    {"bpf_obj_drop_impl", Hidden::type},
+    {"bpf_percpu_obj_drop_impl", Hidden::type},
+    {"bpf_refcount_acquire_impl", Hidden::type},
+    {"bpf_list_push_front_impl", Hidden::list_insert},
+    {"bpf_list_push_back_impl", Hidden::list_insert},
+    {"bpf_rbtree_add_impl", Hidden::tree_insert},
+};
+
+Hidden hidden_of(std::string_view name) {
+  for (const Row& row : hidden_rows)
+    if (row.name == name) return row.hidden;
+  return Hidden::none;
+}
+
+void load_address(Patch& patch, u8 reg, const void* what) {
+  const auto address = reinterpret_cast<u64>(what);
+  patch.add(isa::Insn{
+      .code = isa::op::LD | isa::op::DW, .dst = static_cast<u8>(reg & 15), .imm = static_cast<s32>(address)});
+  patch.add(isa::Insn{.imm = static_cast<s32>(address >> 32)});
+}
 
 }  // namespace
 
-Result<Patch> kernel_call(const Source& source, const isa::Insn& insn, const verifier::InsnFacts&) {
+Result<Patch> kernel_call(const Source& source, const isa::Insn& insn, const verifier::InsnFacts& facts) {
   const auto id = static_cast<u32>(insn.imm);
   const std::string_view name =
       source.kernel_types != nullptr ? source.kernel_types->name(id) : std::string_view{};
-  if (is_cast(name)) return Patch{isa::encode(isa::Form::MOV64_X, 0, 1)};
+  const Hidden hidden = hidden_of(name);
+  if (hidden == Hidden::cast) return Patch{isa::encode(isa::Form::MOV64_X, 0, 1)};
   const s32 function = helpers::kernel_function_id(name);
   if (function == 0)
     return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet", name));
-  return Patch{call(function)};
+  if (hidden == Hidden::none) return Patch{call(function)};
+  if (facts.objects_differ || facts.object_btf == nullptr || source.object_types == nullptr)
+    return fail(EOPNOTSUPP, fmt::format("skep cannot run a call of {} on objects of several types", name));
+  const btf::ObjectType* type = source.object_types->of_struct(*facts.object_btf, facts.object_type);
+  Patch patch;
+  if (hidden == Hidden::size_type) patch.add(mov_imm(1, static_cast<s32>(facts.object_size)));
+  const u8 type_reg = hidden == Hidden::list_insert ? 3 : hidden == Hidden::tree_insert ? 4 : 2;
+  load_address(patch, type_reg, type);
+  if (hidden == Hidden::list_insert || hidden == Hidden::tree_insert)
+    patch.add(mov_imm(static_cast<u8>(type_reg + 1), static_cast<s32>(facts.node_offset)));
+  patch.add(call(function));
+  return patch;
 }
 
 }  // namespace skep::fixup

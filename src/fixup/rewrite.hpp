@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fixup/access.hpp"
+#include "fixup/object_types.hpp"
 #include "fixup/translate.hpp"
 #include "verifier/verify.hpp"
 
@@ -20,6 +21,7 @@ struct Source {
   std::span<const verifier::LineInfo> line_info;
   bool direct_write = false;               ///< it stores into its packet
   const btf::Btf* kernel_types = nullptr;  ///< that calls of kernel functions refer to
+  ObjectTypeSet* object_types = nullptr;   ///< of the objects that it allocates
 };
 
 struct Rewritten {

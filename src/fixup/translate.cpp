@@ -13,16 +13,17 @@ class Translator {
  public:
   static Result<Translated> run(const verifier::Verified& verified) {
     const verifier::Input& input = verified.input();
-    Rewritten done =
-        TRY(rewrite({.type = input.type,
-                     .insns = verified.insns(),
-                     .facts = verified.facts(),
-                     .subprogs = verified.subprogs(),
-                     .maps = verified.used_maps(),
-                     .func_info = input.func_info,
-                     .line_info = input.line_info,
-                     .direct_write = verified.writes_packet(),
-                     .kernel_types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr}));
+    auto object_types = std::make_shared<ObjectTypeSet>(input.vmlinux);
+    Rewritten done = TRY(rewrite({.type = input.type,
+                                  .insns = verified.insns(),
+                                  .facts = verified.facts(),
+                                  .subprogs = verified.subprogs(),
+                                  .maps = verified.used_maps(),
+                                  .func_info = input.func_info,
+                                  .line_info = input.line_info,
+                                  .direct_write = verified.writes_packet(),
+                                  .kernel_types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr,
+                                  .object_types = object_types.get()}));
     Translated out;
     out.insns_ = std::move(done.insns);
     out.origin_ = std::move(done.origin);
@@ -30,6 +31,7 @@ class Translator {
     out.func_info_ = std::move(done.func_info);
     out.line_info_ = std::move(done.line_info);
     out.kernel_calls_ = std::move(done.kernel_calls);
+    out.object_types_ = std::move(object_types);
     out.maps_ = verified.used_maps();
     out.type_ = input.type;
     return out;

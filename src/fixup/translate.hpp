@@ -2,6 +2,7 @@
 // to the kernel's real structures, division guards, dead code removed, map operations inlined or bound to
 // their map's own function (kernel: convert_ctx_accesses(), do_misc_fixups(), opt_*_dead_code()).
 #pragma once
+#include <memory>
 #include <vector>
 
 #include "base/result.hpp"
@@ -41,6 +42,8 @@ class Translated {
   [[nodiscard]] const std::vector<verifier::LineInfo>& line_info() const { return line_info_; }
   [[nodiscard]] const std::vector<verifier::FuncInfo>& func_info() const { return func_info_; }
   [[nodiscard]] const std::vector<KernelCall>& kernel_calls() const { return kernel_calls_; }
+  /// What immediates of the instructions point to; lives as long as the program's code.
+  [[nodiscard]] const std::shared_ptr<const void>& object_types() const { return object_types_; }
   [[nodiscard]] ProgType type() const { return type_; }
 
  private:
@@ -53,6 +56,7 @@ class Translated {
   std::vector<verifier::LineInfo> line_info_;
   std::vector<verifier::FuncInfo> func_info_;
   std::vector<KernelCall> kernel_calls_;
+  std::shared_ptr<const void> object_types_;
   ProgType type_{};
 };
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "btf/object_type.hpp"
 #include "helpers/run_context.hpp"
 
 namespace skep::helpers {
@@ -20,6 +21,7 @@ struct KernelFunctionRow {
 // declaration here, a line in kernel_functions.cpp.
 [[nodiscard]] std::span<const KernelFunctionRow> section_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> iterator_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> object_kernel_functions();
 
 /// Numbers of kernel functions lie above this, and above every InternalFn.
 inline constexpr s32 kernel_function_base = 0x20000;
@@ -30,5 +32,9 @@ inline constexpr s32 kernel_function_base = 0x20000;
 [[nodiscard]] std::string_view kernel_function_name(s32 id);
 /// The code; nullptr if `id` is none. helpers::function() finds it, too.
 [[nodiscard]] HelperFn kernel_function(s32 id);
+
+/// What lets go of a reference to an object of the kernel's struct of that name, where skep has such objects
+/// (kernel: the destructors of register_btf_id_dtor_kfuncs()).
+[[nodiscard]] btf::ObjectType::Destructor kernel_object_destructor(std::string_view name);
 
 }  // namespace skep::helpers

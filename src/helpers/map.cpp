@@ -62,10 +62,23 @@ u64 spin_unlock(u64 lock, u64, u64, u64, u64, RunContext*) {
   return 0;
 }
 
+/// (where, pointer): what stood there before; what fixups make of the call does the same.
+u64 kptr_xchg(u64 where, u64 to, u64, u64, u64, RunContext*) {
+  return std::atomic_ref<u64>(*pointer<u64>(where)).exchange(to, std::memory_order_acq_rel);
+}
+
 constexpr HelperRow rows[] = {
-    {1, map_lookup_elem},     {2, map_update_elem},          {3, map_delete_elem}, {87, map_push_elem},
-    {88, map_pop_elem},       {89, map_peek_elem},           {93, spin_lock},      {94, spin_unlock},
-    {164, for_each_map_elem}, {195, map_lookup_percpu_elem},
+    {1, map_lookup_elem},
+    {2, map_update_elem},
+    {3, map_delete_elem},
+    {87, map_push_elem},
+    {88, map_pop_elem},
+    {89, map_peek_elem},
+    {93, spin_lock},
+    {94, spin_unlock},
+    {164, for_each_map_elem},
+    {194, kptr_xchg},
+    {195, map_lookup_percpu_elem},
 };
 
 }  // namespace

@@ -8,6 +8,10 @@
 
 #include "base/types.hpp"
 
+namespace skep::maps {
+class PercpuArea;
+}
+
 namespace skep {
 
 struct RunContext;
@@ -82,6 +86,7 @@ struct RunContext {
   void* ctx = nullptr;                   ///< the context of the current run (xdp_buff, ...)
   PacketSink* packets = nullptr;         ///< nullptr: what is sent reaches nobody, as in test runs
   std::array<std::byte, 20> next_hop{};  ///< of bpf_redirect_neigh(): struct bpf_redir_neigh
+  maps::PercpuArea* percpu = nullptr;    ///< where bpf_percpu_obj_new() allocates
 };
 
 }  // namespace skep

@@ -22,6 +22,10 @@ class ArrayMap final : public Map {
       : Map(spec), stride_(round_up8(spec.value_size)), memfd_(std::move(memfd)) {
     facts_.values_address = reinterpret_cast<u64>(values());
   }
+  ~ArrayMap() override {
+    if (value_type_ == nullptr) return;
+    for (u32 i = 0; i < facts_.max_entries; ++i) free_value(values() + i * stride_);
+  }
 
   std::byte* lookup(const std::byte* key, u32) noexcept override {
     const u32 index = load<u32>(key);
@@ -61,8 +65,11 @@ class ArrayMap final : public Map {
     std::byte* to = lookup(key, 0);
     if (to == nullptr) return -E2BIG;
     if ((flags & uapi::NOEXIST) != 0) return -EEXIST;
-    const ValueLock lock(facts_.record, to, flags);
-    store_plain_fields(facts_.record, to, value, facts_.value_size);
+    {
+      const ValueLock lock(facts_.record, to, flags);
+      store_plain_fields(facts_.record, to, value, facts_.value_size);
+    }
+    free_value(to);
     return 0;
   }
   int next_key(const std::byte* key, std::byte* next) noexcept override {

@@ -51,7 +51,7 @@ std::byte* ElementPool::allocate() noexcept {
 }
 
 void ElementPool::give_back(std::byte* element) noexcept {
-  if (destroy_ != nullptr) destroy_(element + owned_offset_);
+  if (destroy_) destroy_(element + owned_offset_);
   if (area_ != nullptr) area_->release(load<std::byte*>(element + percpu_offset_), percpu_bytes_);
   discard(element);
 }

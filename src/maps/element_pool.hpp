@@ -1,6 +1,7 @@
 // The elements of a hash. A removed element is seen by readers until they are quiescent, so it is reused or
 // freed a grace period later; whole batches of them wait at once, because waiting costs more than removing.
 #pragma once
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -34,9 +35,9 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
     percpu_bytes_ = bytes;
   }
   /// What stands at `offset` of each element is destroyed with it.
-  void own(u64 offset, void (*destroy)(std::byte* what)) {
+  void own(u64 offset, std::function<void(std::byte* what)> destroy) {
     owned_offset_ = offset;
-    destroy_ = destroy;
+    destroy_ = std::move(destroy);
   }
 
  private:
@@ -56,7 +57,7 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
   u64 percpu_offset_ = 0;
   u64 percpu_bytes_ = 0;
   u64 owned_offset_ = 0;
-  void (*destroy_)(std::byte* what) = nullptr;
+  std::function<void(std::byte* what)> destroy_;
 };
 
 }  // namespace skep::maps

@@ -57,6 +57,11 @@ HashMap::HashMap(const MapSpec& spec, const Environment& environment, std::share
 }
 
 HashMap::~HashMap() {
+  if (value_type_ != nullptr)
+    for (u32 i = 0; i < bucket_count_; ++i)
+      for (Element* e = buckets()[i].head.load(std::memory_order_relaxed); e != nullptr;
+           e = e->next.load(std::memory_order_relaxed))
+        free_element_value(e);
   if (lru_values_ != nullptr) area_.release(lru_values_, round_up8(facts_.value_size) * facts_.max_entries);
   if (lru_ != nullptr) return;  // its elements go with the slab
   for (u32 i = 0; i < bucket_count_; ++i)
@@ -115,6 +120,7 @@ bool HashMap::unlink_lru(void* map, LruNode* node) {
     if (here == element) {
       at->store(element->next.load(std::memory_order_relaxed), std::memory_order_release);
       self.count_.fetch_sub(1, std::memory_order_relaxed);
+      self.free_element_value(element);
       return true;
     }
     at = &here->next;
@@ -197,12 +203,12 @@ HashMap::Element* HashMap::take_lru(u32 hash, const std::byte* key, u32 cpu) noe
 void HashMap::write_percpu(Element* element, const std::byte* value, Writer writer) const {
   std::byte* to = percpu_value(element);
   const u64 slot = round_up8(facts_.value_size);
-  if (!writer.all_cpus) {
-    store_value(to + area_.offset_of(writer.cpu), value, facts_.value_size);
-    return;
-  }
-  for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += slot)
-    store_value(to + area_.offset_of(cpu), value, slot);
+  const auto put = [&](u32 cpu, const std::byte* from, u64 size) {
+    store_plain_fields(facts_.record, to + area_.offset_of(cpu), from, size);
+    free_value(to + area_.offset_of(cpu));
+  };
+  if (!writer.all_cpus) return put(writer.cpu, value, facts_.value_size);
+  for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += slot) put(cpu, value, slot);
 }
 
 void HashMap::fill(Element* fresh, const std::byte* value, Writer writer) const {
@@ -212,11 +218,26 @@ void HashMap::fill(Element* fresh, const std::byte* value, Writer writer) const 
         zero_value(percpu_value(fresh) + area_.offset_of(cpu), facts_.value_size);
     return write_percpu(fresh, value, writer);
   }
+  if (lru_ != nullptr) free_value(value_of(fresh));  // given to it after it was evicted
   if (!facts_.record.fields.empty()) zero_value(value_of(fresh), facts_.value_size);
   store_plain_fields(facts_.record, value_of(fresh), value, facts_.value_size);
 }
 
+void HashMap::set_value_type(const btf::ObjectType& type) {
+  Map::set_value_type(type);
+  // A program that found an element before it was removed may have given it something since.
+  if (lru_ == nullptr && !percpu())
+    pool_->own(value_offset(), [&type](std::byte* value) { free_fields(type, value); });
+}
+
+void HashMap::free_element_value(Element* element) const noexcept {
+  if (value_type_ == nullptr) return;
+  if (!percpu()) return free_value(value_of(element));
+  for (u32 cpu = 0; cpu < area_.cpus(); ++cpu) free_value(percpu_value(element) + area_.offset_of(cpu));
+}
+
 void HashMap::let_go(Element* element) noexcept {
+  free_element_value(element);
   if (lru_ != nullptr)
     lru_->give_back(&element->lru);
   else

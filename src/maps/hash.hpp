@@ -29,6 +29,7 @@ class HashMap final : public Map {
   /// The element of `key`, or nullptr: what the kernel's __htab_map_lookup_elem() returns.
   std::byte* lookup_element(const std::byte* key) noexcept;
 
+  void set_value_type(const btf::ObjectType& type) override;
   [[nodiscard]] u32 user_value_size() const override;
   [[nodiscard]] u64 memlock() const override;
 
@@ -88,6 +89,7 @@ class HashMap final : public Map {
   static bool unlink_lru(void* map, LruNode* node);
   static LruNode& lru_node(Element* element) { return element->lru; }
   void fill(Element* fresh, const std::byte* value, Writer writer) const;
+  void free_element_value(Element* element) const noexcept;
   /// After it is unlinked.
   void let_go(Element* element) noexcept;
   /// 0 and what goes into the map; the errno of a descriptor that may not.

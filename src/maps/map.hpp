@@ -11,6 +11,7 @@
 #include "base/result.hpp"
 #include "kernel/kernel.hpp"
 #include "maps/facts.hpp"
+#include "maps/objects.hpp"
 #include "maps/percpu.hpp"
 
 namespace skep::maps {
@@ -62,6 +63,10 @@ class Map : public std::enable_shared_from_this<Map> {
 
   /// Lives as long as the map: where the runtime keeps the BTF that describes it.
   std::shared_ptr<const void> companion;
+
+  /// What values own, if anything: set by the runtime before anybody else sees the map, and what it refers to
+  /// kept by `companion`.
+  virtual void set_value_type(const btf::ObjectType& type) { value_type_ = &type; }
 
   // From programs. `key` and `value` hold key_size and value_size bytes; `cpu` is RunContext::cpu.
 
@@ -123,7 +128,13 @@ class Map : public std::enable_shared_from_this<Map> {
   /// Called once, before the map counts as frozen.
   virtual Result<void> on_freeze() { return {}; }
 
+  /// Lets go of what a value owns that is removed or overwritten.
+  void free_value(std::byte* value) const noexcept {
+    if (value_type_ != nullptr) free_fields(*value_type_, value);
+  }
+
   MapFacts facts_;
+  const btf::ObjectType* value_type_ = nullptr;
 
  private:
   [[nodiscard]] bool may_read() const;

@@ -6,6 +6,7 @@
 #include "maps/placement.hpp"
 #include "maps/types.hpp"
 #include "maps/value_copy.hpp"
+#include "maps/value_fields.hpp"
 
 namespace skep::maps {
 namespace {
@@ -17,7 +18,12 @@ class PercpuArrayMap final : public Map {
     for (u32 i = 0; i < spec.max_entries; ++i) pointers()[i] = values + i * stride_;
     facts_.values_address = reinterpret_cast<u64>(pointers());
   }
-  ~PercpuArrayMap() override { area_.release(values_, facts_.max_entries * stride_); }
+  ~PercpuArrayMap() override {
+    if (value_type_ != nullptr)
+      for (u32 cpu = 0; cpu < area_.cpus(); ++cpu)
+        for (u32 i = 0; i < facts_.max_entries; ++i) free_value(values_ + i * stride_ + area_.offset_of(cpu));
+    area_.release(values_, facts_.max_entries * stride_);
+  }
 
   std::byte* lookup(const std::byte* key, u32 cpu) noexcept override {
     const u32 index = load<u32>(key);
@@ -28,7 +34,8 @@ class PercpuArrayMap final : public Map {
     std::byte* to = lookup(key, cpu);
     if (to == nullptr) return -E2BIG;
     if (flags == uapi::NOEXIST) return -EEXIST;
-    store_value(to, value, facts_.value_size);
+    store_plain_fields(facts_.record, to, value, facts_.value_size);
+    free_value(to);
     return 0;
   }
   int remove(const std::byte*) noexcept override { return -EINVAL; }
@@ -51,8 +58,10 @@ class PercpuArrayMap final : public Map {
   int copy_out(const std::byte* key, std::byte* value) noexcept override {
     const std::byte* from = lookup(key, 0);
     if (from == nullptr) return -ENOENT;
-    for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += stride_)
+    for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += stride_) {
       load_value(value, from + area_.offset_of(cpu), stride_);
+      clear_special_fields(facts_.record, value, facts_.value_size);
+    }
     return 0;
   }
   int copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept override {
@@ -60,8 +69,7 @@ class PercpuArrayMap final : public Map {
     std::byte* to = lookup(key, 0);
     if (to == nullptr) return -E2BIG;
     if (flags == uapi::NOEXIST) return -EEXIST;
-    for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += stride_)
-      store_value(to + area_.offset_of(cpu), value, stride_);
+    for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += stride_) put(to + area_.offset_of(cpu), value);
     return 0;
   }
   int next_key(const std::byte* key, std::byte* next) noexcept override {
@@ -73,6 +81,11 @@ class PercpuArrayMap final : public Map {
   bool has_batch(Batch batch) const override { return batch == Batch::lookup || batch == Batch::update; }
 
  private:
+  void put(std::byte* to, const std::byte* value) {
+    if (facts_.record.fields.empty()) return store_value(to, value, stride_);
+    store_plain_fields(facts_.record, to, value, facts_.value_size);
+    free_value(to);
+  }
   std::byte** pointers() {
     return reinterpret_cast<std::byte**>(reinterpret_cast<std::byte*>(this) + array_values_offset);
   }

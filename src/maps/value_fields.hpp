@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "btf/record.hpp"
+#include "kernel/uapi.hpp"
 #include "maps/spin.hpp"
 #include "maps/value_copy.hpp"
 

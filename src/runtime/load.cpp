@@ -341,6 +341,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
     if (map->facts().type == MapType::prog_array)
       if (auto ok = static_cast<maps::ProgArray&>(*map).check_owner(program_ref(program)); !ok)
         return std::unexpected(std::move(ok).error());
+  program->object_types = translated.object_types();
   program->btf = refs.btf;
   program->func_info = translated.func_info();
   program->line_info = translated.line_info();

@@ -44,7 +44,8 @@ class Program {
   u32 max_ctx_offset = 0;  ///< bytes of context that it reads
   std::vector<maps::MapRef> maps;
   std::shared_ptr<BtfObject> btf;
-  std::vector<isa::Insn> xlated;  ///< as `dump xlated` shows it
+  std::shared_ptr<const void> object_types;  ///< that its code refers to
+  std::vector<isa::Insn> xlated;             ///< as `dump xlated` shows it
   std::vector<SubprogInfo> subprogs;
   std::vector<verifier::FuncInfo> func_info;
   std::vector<verifier::LineInfo> line_info;

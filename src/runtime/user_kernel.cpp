@@ -142,6 +142,7 @@ RunContext UserKernel::run_context(u32 cpu) {
   run.cpu = cpu % percpu_->cpus();
   run.percpu_offset = percpu_->offset_of(run.cpu);
   run.trace = sink_;
+  run.percpu = percpu_.get();
   u64 seed = 0;
   if (::getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed && seed != 0) run.prandom_state = seed;
   return run;

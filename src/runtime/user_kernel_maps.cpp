@@ -1,6 +1,7 @@
 // Maps of UserKernel: made with their BTF, found by descriptor; what is done to elements is maps/'s.
 #include <fmt/format.h>
 
+#include "fixup/object_types.hpp"
 #include "maps/slots.hpp"
 #include "runtime/map_btf.hpp"
 #include "runtime/user_kernel.hpp"
@@ -13,6 +14,7 @@ struct MapBtf {
   std::shared_ptr<BtfObject> btf;
   u32 key_type_id = 0;
   u32 value_type_id = 0;
+  fixup::ObjectTypeSet types;  ///< of what values own
 };
 
 }  // namespace
@@ -28,8 +30,12 @@ Result<Handle> UserKernel::map_create(const MapSpec& spec) {
     auto object = TRY(btf(spec.btf_fd));
     if (auto ok = check_map_btf(spec, object->btf, made->mutable_facts()); !ok)
       return std::unexpected(std::move(ok).error());
-    made->companion = std::make_shared<const MapBtf>(
-        MapBtf{std::move(object), spec.btf_key_type_id, spec.btf_value_type_id});
+    auto of_map = std::make_shared<MapBtf>(MapBtf{std::move(object), spec.btf_key_type_id,
+                                                  spec.btf_value_type_id, fixup::ObjectTypeSet(kernel_btf_)});
+    const maps::MapFacts& facts = made->facts();
+    const auto* type = of_map->types.of_value(of_map->btf->btf, facts.record, facts.value_size);
+    if (type != nullptr) made->set_value_type(*type);
+    made->companion = std::move(of_map);
   }
   const Lock lock(mutex_);
   made->mutable_facts().id = maps_.add(made);

@@ -33,6 +33,9 @@ struct InsnAux {
   s32 kernel_off = 0;
   u32 loop_inline_flags = 0;
   u32 loop_callback_subprog = 0;
+  const btf::Btf* object_btf = nullptr;  ///< as InsnFacts has them
+  u32 object_type = 0, object_size = 0, node_offset = 0;
+  bool objects_differ = false;
 };
 
 /// How a global function's argument must look (kernel: struct bpf_subprog_arg_info).

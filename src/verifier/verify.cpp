@@ -135,6 +135,11 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
     f.fastcall_pattern = notes.fastcall_pattern;
     f.fastcall_spills = notes.fastcall_spills;
     f.loop_inline_flags = aux.loop_inline_flags;
+    f.object_btf = aux.object_btf;
+    f.object_type = aux.object_type;
+    f.object_size = aux.object_size;
+    f.node_offset = aux.node_offset;
+    f.objects_differ = aux.objects_differ;
   }
   for (u32 s = 0; s < env.program.subprog_count(); ++s) {
     const SubprogNotes& notes = env.program.subprogs[s];

@@ -95,6 +95,13 @@ struct InsnFacts {
   bool fastcall_pattern = false;
   u8 fastcall_spills = 0;
   u32 loop_inline_flags = 0;
+  /// Of the call of a kernel function on an allocated object (kernel: kptr_struct_meta, obj_new_size,
+  /// insert_off): its struct, in which BTF; nullptr: not such a call.
+  const btf::Btf* object_btf = nullptr;
+  u32 object_type = 0;
+  u32 object_size = 0;
+  u32 node_offset = 0;
+  bool objects_differ = false;  ///< not the same on every path
 };
 inline constexpr u32 many_kernel_types = ~0u;
 enum class PtrKind : u8 { none, ctx, packet, stack, map_value, mem, btf_id, sock, tcp_sock, xdp_sock };

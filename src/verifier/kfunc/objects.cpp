@@ -19,6 +19,17 @@ bool is_allocated(const RegState& reg) {
 
 }  // namespace
 
+/// What the fixups need to know of the object of this call.
+void Walk::note_object(const btf::Btf* types, u32 id, u32 size, u32 node_offset) {
+  InsnAux& at = aux();
+  const bool same = at.object_btf == types && at.object_type == id && at.node_offset == node_offset;
+  if (at.object_btf != nullptr && !same) at.objects_differ = true;
+  at.object_btf = types;
+  at.object_type = id;
+  at.object_size = size;
+  at.node_offset = node_offset;
+}
+
 Status Walk::check_kfunc_object(Call& call, u32 arg, KfuncArg kind) {
   using K = KfuncArg;
   const u32 regno = arg + 1;
@@ -83,6 +94,7 @@ Status Walk::check_dropped_object(Call& call, u32 arg) {
   if (reg.ref_obj_id == 0) return e.reject(EINVAL, "allocated object must be referenced\n");
   call.arg_btf = reg.btf;
   call.arg_btf_id = reg.btf_id;
+  note_object(reg.btf, reg.btf_id, 0, 0);
   return passed;
 }
 
@@ -96,6 +108,7 @@ Status Walk::check_refcounted(Call& call, u32 arg) {
     return e.reject(EINVAL, "arg#{} doesn't point to a type with bpf_refcount field\n", arg);
   call.arg_btf = reg.btf;
   call.arg_btf_id = reg.btf_id;
+  note_object(reg.btf, reg.btf_id, 0, 0);
   return passed;
 }
 
@@ -189,6 +202,7 @@ Status Walk::hand_over_node(const Call& call) {
       call.special != Special::rbtree_add)
     return passed;
   const u32 id = regs()[2].ref_obj_id;
+  note_object(call.arg_btf, call.arg_btf_id, 0, static_cast<u32>(regs()[2].off));
   Status status = passed;
   for_each_reg(*e.cur, [&](RegState& reg) {
     if (id == 0 || reg.ref_obj_id != id) return;

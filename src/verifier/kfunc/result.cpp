@@ -126,6 +126,7 @@ Status Walk::check_new_object(const Call& call) {
   const btf::Type& type = types->type(id);
   if (id > types->type_count() || type.kind != Kind::struct_)
     return e.reject(EINVAL, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct\n");
+  note_object(types, id, type.size, 0);
   if (call.special == Special::obj_new) return passed;
   constexpr u32 largest = 512;  // BPF_GLOBAL_PERCPU_MA_MAX_SIZE
   if (type.size > largest)

@@ -296,6 +296,7 @@ class Walk {
   Status check_btf_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
   Status check_conntrack_write(const RegState& reg, s32 off, u32 size);
   void note_kernel_access(u32 type, s32 off);
+  void note_object(const btf::Btf* types, u32 id, u32 size, u32 node_offset);
   Status check_map_struct_access(u32 regno, std::string_view structure, s32 off, u32 size, Access access,
                                  s32 value_regno);
   Status check_buffer_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
