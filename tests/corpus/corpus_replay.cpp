@@ -1,10 +1,10 @@
 // Replays recorded test runs on skep and prints the share of equal rows of each program type.
 //   corpus_replay [--maps MAPS.tsv[.gz]] [--type TYPE] [--object NAME] [--program NAME] [--verbose]
 //   PACKETS.tsv RUNS.tsv[.gz] DIR...
-// DIR... hold the objects. Modes: "fresh", the program is loaded anew for each packet; "seq", once for all
-// packets; "seed1", once, with elements in its maps as seed_maps() makes them. Each object is replayed in a
-// process of its own, in a network namespace of its own where that is allowed, so that a crash costs one
-// object.
+// DIR... hold the objects. Modes: "fresh", each packet finds the program's maps as loading left them; "seq",
+// the program is loaded once for all packets; "seed1", once, with elements in its maps as seed() makes them.
+// Each object is replayed in a process of its own, in a network namespace of its own where that is allowed,
+// so that a crash costs one object.
 #include <fmt/format.h>
 #include <net/if.h>
 #include <sched.h>
@@ -19,6 +19,7 @@
 #include <iostream>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "corpus/recording.hpp"
 #include "loader/loader.hpp"
@@ -153,18 +154,44 @@ loader::ObjectSpec whole_machine() {
   return spec;
 }
 
+/// Programs that the selftests' own loader loads with each of the object's others ("__auxiliary").
+std::set<std::string, std::less<>> auxiliary_programs(const loader::ObjectSpec& spec) {
+  std::set<std::string, std::less<>> names;
+  for (u32 id = 1; spec.btf && id <= spec.btf->type_count(); ++id) {
+    const btf::Type& tag = spec.btf->type(id);
+    if (tag.kind == btf::Kind::decl_tag && tag.component == -1 &&
+        spec.btf->string(tag.name_off) == "comment:test_auxiliary")
+      names.emplace(spec.btf->name(tag.type));
+  }
+  return names;
+}
+
+/// An object that is replayed, and the kernel that it is loaded into: read and made once for all its
+/// programs.
+struct Object {
+  std::optional<loader::ObjectSpec> spec;
+  std::vector<std::pair<ProgType, AttachType>> types;  ///< of its programs, as the file says
+  std::set<std::string, std::less<>> auxiliary;
+  bool weak_externs = false;
+  std::unique_ptr<Kernel> kernel;
+};
+
 class Replay {
  public:
-  Replay(const Options& options, const Packets& packets, const Recording& recording, const std::string& path)
-      : options_(options), packets_(packets), recording_(recording), path_(path) {}
+  Replay(const Options& options, const Packets& packets, const Recording& recording, const std::string& path,
+         Object& object)
+      : options_(options), packets_(packets), recording_(recording), path_(path), object_(object) {}
 
   void run() {
     for (const auto& [mode, rows] : recording_.modes) {
       if (mode == "fresh") {
+        bool loaded = false;
         for (const Row& row : rows) {
           if (!row.stable) continue;
-          if (!load()) return refuse_all();
+          if (!loaded && !load()) return refuse_all();
+          std::optional<MapState> before = map_state();
           compare(mode, row);
+          loaded = before && restore(*before);
         }
       } else {
         if (!load()) return refuse_all();
@@ -180,54 +207,77 @@ class Replay {
   /// As the recording did: functions of the kernel that it does not have are no reason to refuse what does
   /// not call them.
   bool load() {
-    if (load(false)) return true;
-    return why_.find("not found in kernel BTF") != std::string::npos && load(true);
+    if (!object_.spec && !read()) return false;
+    if (object_.spec && load_once()) return true;
+    if (why_.find("not found in kernel BTF") == std::string::npos || object_.weak_externs) return false;
+    object_.weak_externs = true;
+    for (loader::Extern& external : object_.spec->externs) external.weak = true;
+    return load_once();
   }
-  bool load(bool weak_externs) {
-    loaded_.reset();
-    kernel_.reset();
+  bool read() {
     Warnings warnings;
     auto spec = loader::open_object(path_, &warnings);
     if (!spec) return why(warnings.first, spec.error().what);
     complete_maps(*spec);
-    if (weak_externs)
-      for (loader::Extern& external : spec->externs) external.weak = true;
-    std::optional<u32> index;
-    for (u32 i = 0; i < spec->programs.size(); ++i)
-      if (spec->programs[i].name == recording_.program) index = i;
-    if (!index) return why("", "no such program");
-    loader::ProgramDef& program = spec->programs[*index];
-    if (program.type ==
-        ProgType::unspec) {  // a section name that says nothing: what the recording took it for
-      for (u32 t = 1; t < prog_type_count; ++t)
-        if (prog_type_name(static_cast<ProgType>(t)) == recording_.type)
-          program.type = static_cast<ProgType>(t);
-      if (program.type == ProgType::xdp) program.expected_attach_type = AttachType::xdp;
+    object_.spec.emplace(std::move(*spec));
+    for (loader::ProgramDef& program : object_.spec->programs)
+      object_.types.emplace_back(program.type, program.expected_attach_type);
+    object_.auxiliary = auxiliary_programs(*object_.spec);
+    return true;
+  }
+
+  /// The program and those that the object calls auxiliary: program arrays may need them.
+  bool load_once() {
+    loaded_.reset();
+    Warnings warnings;
+    loader::ObjectSpec& spec = *object_.spec;
+    bool found = false;
+    for (std::size_t i = 0; i < spec.programs.size(); ++i) {
+      loader::ProgramDef& program = spec.programs[i];
+      const bool wanted = program.name == recording_.program;
+      std::tie(program.type, program.expected_attach_type) = object_.types[i];
+      program.autoload = wanted || object_.auxiliary.contains(program.name);
+      found |= wanted;
+      if (program.type == ProgType::unspec) complete_type(program, wanted);
     }
-    runtime::Config config;
-    config.cpus = 2;
-    auto kernel = runtime::UserKernel::create(config);
-    if (!kernel) return why("", kernel.error().what);
-    kernel_ = std::move(*kernel);
+    if (!found) return why("", "no such program");
+    if (object_.kernel == nullptr) {
+      runtime::Config config;
+      config.cpus = 2;
+      auto kernel = runtime::UserKernel::create(config);
+      if (!kernel) return why("", kernel.error().what);
+      object_.kernel = std::move(*kernel);
+    }
     std::string message;
     loader::LoadOptions options;
-    options.only_program = index;
     options.ignore_pins = true;
     options.environment = options_.environment;
     options.diagnostics = &warnings;
     options.on_attempt = [&](const loader::Attempt& attempt) {
       if (attempt.code != 0) message = attempt.message;
     };
-    auto loaded = loader::load(*spec, *kernel_, options);
+    auto loaded = loader::load(spec, *object_.kernel, options);
     if (!loaded) return why(message.empty() ? warnings.first : message, loaded.error().what);
     loaded_ = std::move(*loaded);
-    if (loaded_->programs.empty()) return why("", "nothing was loaded");
+    for (const loader::LoadedProgram& program : loaded_->programs)
+      if (program.name == recording_.program) program_ = program.handle.fd();
     return true;
+  }
+  /// A section's name that says nothing: what the recording took the program for. Programs that are not
+  /// loaded need some type, too.
+  void complete_type(loader::ProgramDef& program, bool wanted) const {
+    program.type = ProgType::socket_filter;
+    for (u32 t = 1; t < prog_type_count && wanted; ++t)
+      if (prog_type_name(static_cast<ProgType>(t)) == recording_.type)
+        program.type = static_cast<ProgType>(t);
+    if (program.type == ProgType::xdp) program.expected_attach_type = AttachType::xdp;
   }
   bool why(const std::string& first, const std::string& second) {
     why_ = first.empty() ? second : first;
     return false;
   }
+
+  [[nodiscard]] Kernel& kernel() const { return *object_.kernel; }
 
   void verdict(const std::string& mode, std::string_view kind, const std::string& detail) {
     std::cout << recording_.type << '\t' << mode << '\t' << kind << '\t' << recording_.object << '\t'
@@ -247,7 +297,7 @@ class Replay {
     spec.data_out_size = static_cast<u32>(packet->second.size()) + 2048;
     spec.repeat = 1;
     if (recording_.type != "xdp" && recording_.type != "flow_dissector") spec.ctx_out_size = 192;
-    const auto result = kernel_->prog_test_run(loaded_->programs.back().handle.fd(), spec);
+    const auto result = kernel().prog_test_run(program_, spec);
     if (!row.stable) return;
     const int code = result ? 0 : result.error().code;
     if (code != row.code) {
@@ -287,7 +337,7 @@ class Replay {
   void seed() {
     for (const loader::LoadedMap& map : loaded_->maps) {
       if (!map.handle || map.name.find('.') != std::string::npos) continue;
-      const auto info = kernel_->map_info(map.handle.fd());
+      const auto info = kernel().map_info(map.handle.fd());
       if (!info) continue;
       const std::size_t slot = (info->value_size + 7) / 8 * 8;
       const auto value = [&](u32 i) {
@@ -301,14 +351,68 @@ class Replay {
       };
       if (is_array(info->type)) {
         for (u32 i = 0; i < std::min(info->max_entries, 64u); ++i)
-          (void)kernel_->map_update_elem(map.handle.fd(), bytes_of(i), value(i), 0);
+          (void)kernel().map_update_elem(map.handle.fd(), bytes_of(i), value(i), 0);
       } else if (info->type == MapType::hash || info->type == MapType::lru_hash || is_percpu(info->type) ||
                  info->type == MapType::lpm_trie) {
         u32 i = 0;
         for (const Bytes& key : seed_keys(*info))
-          (void)kernel_->map_update_elem(map.handle.fd(), key, value(i++), 0);
+          (void)kernel().map_update_elem(map.handle.fd(), key, value(i++), 0);
       }
     }
+  }
+
+  using Elements = std::map<Bytes, Bytes>;
+  using MapState = std::vector<std::pair<int, Elements>>;
+
+  /// What programs may have changed; nothing if it cannot be told or undone: then each packet costs a load.
+  std::optional<MapState> map_state() {
+    MapState state;
+    for (const loader::LoadedMap& map : loaded_->maps) {
+      const auto info = map.handle ? kernel().map_info(map.handle.fd()) : Result<MapInfo>(fail(ENOENT, ""));
+      if (!info) return std::nullopt;
+      if (info->frozen || only_users_write(info->type)) continue;
+      constexpr u64 bytes_max = 1 << 16;
+      const bool elements = is_array(info->type) || info->type == MapType::hash ||
+                            info->type == MapType::lru_hash || is_percpu(info->type) ||
+                            info->type == MapType::lpm_trie;
+      if (!elements || (is_array(info->type) && u64{info->max_entries} * info->value_size > bytes_max))
+        return std::nullopt;
+      state.emplace_back(map.handle.fd(), elements_of(map.handle.fd(), *info));
+    }
+    return state;
+  }
+  static bool only_users_write(MapType type) {
+    return type == MapType::prog_array || type == MapType::perf_event_array || type == MapType::devmap ||
+           type == MapType::devmap_hash || type == MapType::cpumap || type == MapType::xskmap ||
+           type == MapType::cgroup_array;
+  }
+  Elements elements_of(int map, const MapInfo& info) {
+    const std::size_t slot = (info.value_size + 7) / 8 * 8;
+    Elements all;
+    Bytes key, next(info.key_size), value(is_percpu(info.type) ? slot * 2 : info.value_size);
+    while (kernel().map_get_next_key(map, key, next)) {
+      key = next;
+      if (kernel().map_lookup_elem(map, key, value)) all.emplace(key, value);
+    }
+    return all;
+  }
+  bool restore(const MapState& before) {
+    for (const auto& [map, elements] : before) {
+      const auto info = kernel().map_info(map);
+      if (!info) return false;
+      const Elements now = elements_of(map, *info);
+      if (now == elements) continue;
+      for (const auto& [key, value] : now)
+        if (!elements.contains(key) && !kernel().map_delete_elem(map, key)) return false;
+      for (const auto& [key, value] : elements) {
+        const auto found = now.find(key);
+        if ((found == now.end() || found->second != value) &&
+            !kernel().map_update_elem(map, key, value, uapi::ANY))
+          return false;
+      }
+      if (elements_of(map, *info) != elements) return false;
+    }
+    return true;
   }
 
   /// The map's elements as the recording wrote them down: sorted, values of processors sorted, zeroes of
@@ -317,9 +421,9 @@ class Replay {
     const std::size_t slot = (info.value_size + 7) / 8 * 8;
     Bytes key, next(info.key_size), value(is_percpu(info.type) ? slot * 2 : info.value_size);
     std::vector<std::string> rows;
-    while (kernel_->map_get_next_key(map.handle.fd(), key, next)) {
+    while (kernel().map_get_next_key(map.handle.fd(), key, next)) {
       key = next;
-      if (!kernel_->map_lookup_elem(map.handle.fd(), key, value)) continue;
+      if (!kernel().map_lookup_elem(map.handle.fd(), key, value)) continue;
       const bool zero = std::ranges::all_of(value, [](std::byte b) { return b == std::byte{0}; });
       if (zero && is_array(info.type)) continue;
       std::string text;
@@ -345,7 +449,7 @@ class Replay {
       const auto map =
           std::ranges::find_if(loaded_->maps, [&](const loader::LoadedMap& m) { return m.name == row.map; });
       const auto info = map != loaded_->maps.end() && map->handle
-                            ? kernel_->map_info(map->handle.fd())
+                            ? kernel().map_info(map->handle.fd())
                             : Result<MapInfo>(fail(ENOENT, "no such map"));
       const std::string ours = info ? dump(*map, *info) : "none";
       const bool equal = info && fnv64(ours.data(), ours.size()) == row.fnv;
@@ -359,9 +463,10 @@ class Replay {
   const Packets& packets_;
   const Recording& recording_;
   std::string path_;
+  Object& object_;
   std::string why_;
-  std::unique_ptr<Kernel> kernel_;
   std::optional<loader::LoadedObject> loaded_;
+  int program_ = -1;
 };
 
 void own_network() {
@@ -413,8 +518,9 @@ void replay_object(const Options& options, const Packets& packets,
     ::dup2(pipe[1], 1);
     ::close(pipe[0]);
     own_network();
+    Object object;
     for (const Recording* program : programs) {
-      Replay(options, packets, *program, path).run();
+      Replay(options, packets, *program, path, object).run();
       std::cout.flush();
     }
     ::_exit(0);
