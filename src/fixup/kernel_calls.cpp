@@ -6,6 +6,7 @@
 
 #include "fixup/rewrite.hpp"
 #include "helpers/kernel_functions.hpp"
+#include "progs/prog_type.hpp"
 
 namespace skep::fixup {
 namespace {
@@ -49,6 +50,13 @@ void load_address(Patch& patch, u8 reg, const void* what) {
   patch.add(isa::Insn{.imm = static_cast<s32>(address >> 32)});
 }
 
+/// The function that takes its place in programs of this type (kernel: specialize_kfunc()).
+std::string_view code_of(std::string_view name, ProgType type) {
+  if (name == "bpf_dynptr_from_skb" && progs::packet_access(type) != progs::PacketAccess::read_write)
+    return "bpf_dynptr_from_skb_rdonly";
+  return name;
+}
+
 }  // namespace
 
 Result<Patch> kernel_call(const Source& source, const isa::Insn& insn, const verifier::InsnFacts& facts) {
@@ -57,7 +65,7 @@ Result<Patch> kernel_call(const Source& source, const isa::Insn& insn, const ver
       source.kernel_types != nullptr ? source.kernel_types->name(id) : std::string_view{};
   const Hidden hidden = hidden_of(name);
   if (hidden == Hidden::cast) return Patch{isa::encode(isa::Form::MOV64_X, 0, 1)};
-  const s32 function = helpers::kernel_function_id(name);
+  const s32 function = helpers::kernel_function_id(code_of(name, source.type));
   if (function == 0)
     return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet", name));
   if (hidden == Hidden::none) return Patch{call(function)};

@@ -29,6 +29,11 @@ struct HelperRow {
 [[nodiscard]] std::span<const HelperRow> skb_meta_family();
 [[nodiscard]] std::span<const HelperRow> fib_family();
 [[nodiscard]] std::span<const HelperRow> socket_family();
+[[nodiscard]] std::span<const HelperRow> storage_family();
+[[nodiscard]] std::span<const HelperRow> syncookie_family();
+[[nodiscard]] std::span<const HelperRow> dynptr_family();
+[[nodiscard]] std::span<const HelperRow> loop_family();
+[[nodiscard]] std::span<const HelperRow> probe_family();
 
 /// A negative errno as a helper's 64-bit result.
 constexpr u64 error_result(int positive_errno) { return static_cast<u64>(-static_cast<s64>(positive_errno)); }

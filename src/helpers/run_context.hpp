@@ -87,6 +87,8 @@ struct RunContext {
   PacketSink* packets = nullptr;         ///< nullptr: what is sent reaches nobody, as in test runs
   std::array<std::byte, 20> next_hop{};  ///< of bpf_redirect_neigh(): struct bpf_redir_neigh
   maps::PercpuArea* percpu = nullptr;    ///< where bpf_percpu_obj_new() allocates
+  /// Of the control group that the program runs for: shared, and this CPU's (bpf_get_local_storage()).
+  std::array<std::byte*, 2> cgroup_storage{};
 };
 
 }  // namespace skep

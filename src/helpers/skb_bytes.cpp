@@ -5,6 +5,7 @@
 
 #include "helpers/checksum.hpp"
 #include "helpers/families.hpp"
+#include "helpers/packet_bytes.hpp"
 #include "helpers/skb.hpp"
 
 namespace skep::helpers {
@@ -26,15 +27,8 @@ bool make_writable(Skb& skb, u64 len) {
   return done;
 }
 
-u64 skb_load_bytes(u64 context, u64 offset64, u64 to, u64 len64, u64, RunContext*) {
-  const SkBuff& skb = skb_of(context).buf;
-  const u32 offset = low(offset64), len = low(len64);
-  if (u64{offset} + len > skb.len) {
-    std::memset(pointer<std::byte>(to), 0, len);
-    return error_result(EFAULT);
-  }
-  std::memcpy(pointer<std::byte>(to), skb.data + offset, len);
-  return 0;
+u64 skb_load_bytes(u64 context, u64 offset, u64 to, u64 len, u64, RunContext*) {
+  return skb_read(skb_of(context), low(offset), pointer<std::byte>(to), low(len));
 }
 
 /// Flow dissectors have a packet only where the stack dissects one; test runs give them its bytes alone.
@@ -63,18 +57,8 @@ u64 skb_load_bytes_relative(u64 context, u64 offset64, u64 to, u64 len64, u64 st
   return 0;
 }
 
-u64 skb_store_bytes(u64 context, u64 offset64, u64 from, u64 len64, u64 flags, RunContext*) {
-  Skb& skb = skb_of(context);
-  const u32 offset = low(offset64), len = low(len64);
-  if ((flags & ~(recompute_csum | invalidate_hash)) != 0) return error_result(EINVAL);
-  if (offset > u32{std::numeric_limits<s32>::max()}) return error_result(EFAULT);
-  if (!make_writable(skb, u64{offset} + len)) return error_result(EFAULT);
-  std::byte* at = skb.buf.data + offset;
-  if ((flags & recompute_csum) != 0) skb_postpull_rcsum(skb.buf, {at, len});
-  std::memmove(at, pointer<const std::byte>(from), len);
-  if ((flags & recompute_csum) != 0) skb_postpush_rcsum(skb.buf, {at, len});
-  if ((flags & invalidate_hash) != 0) skb_clear_hash(skb.buf);
-  return 0;
+u64 skb_store_bytes(u64 context, u64 offset, u64 from, u64 len, u64 flags, RunContext*) {
+  return skb_write(skb_of(context), low(offset), pointer<const std::byte>(from), low(len), flags);
 }
 
 u64 skb_pull_data(u64 context, u64 len64, u64, u64, u64, RunContext*) {
@@ -238,6 +222,27 @@ constexpr HelperRow rows[] = {
 };
 
 }  // namespace
+
+u64 skb_read(const Skb& skb, u32 offset, std::byte* to, u32 len) {
+  if (u64{offset} + len > skb.buf.len) {
+    std::memset(to, 0, len);
+    return error_result(EFAULT);
+  }
+  std::memcpy(to, skb.buf.data + offset, len);
+  return 0;
+}
+
+u64 skb_write(Skb& skb, u32 offset, const std::byte* from, u32 len, u64 flags) {
+  if ((flags & ~(recompute_csum | invalidate_hash)) != 0) return error_result(EINVAL);
+  if (offset > u32{std::numeric_limits<s32>::max()}) return error_result(EFAULT);
+  if (!make_writable(skb, u64{offset} + len)) return error_result(EFAULT);
+  std::byte* at = skb.buf.data + offset;
+  if ((flags & recompute_csum) != 0) skb_postpull_rcsum(skb.buf, {at, len});
+  std::memmove(at, from, len);
+  if ((flags & recompute_csum) != 0) skb_postpush_rcsum(skb.buf, {at, len});
+  if ((flags & invalidate_hash) != 0) skb_clear_hash(skb.buf);
+  return 0;
+}
 
 std::span<const HelperRow> skb_bytes_family() { return rows; }
 

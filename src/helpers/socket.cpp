@@ -1,5 +1,8 @@
 // Helpers that find the host's sockets and look at them (kernel: net/core/filter.c). A socket that a program
 // looked up is a copy of what sock_diag says, made for it and gone when it is released.
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -81,6 +84,50 @@ u64 get_listener_sock(u64 sock, u64, u64, u64, u64, RunContext*) {
   return pointer<Sock>(sock)->state == listen ? sock : 0;
 }
 
+// --- a socket as what it is (bpf_skc_to_*()): itself, or nullptr ---
+
+constexpr u16 protocol_udp = 17, af_unix = 1, af_inet6 = 10, sock_dgram = 2;
+u64 if_so(bool so, u64 sock) { return so ? sock : 0; }
+
+u64 to_tcp_sock(u64 sock, u64, u64, u64, u64, RunContext*) {
+  const auto* sk = pointer<Sock>(sock);
+  return if_so(sk != nullptr && is_full(*sk) && sk->protocol == protocol_tcp, sock);
+}
+u64 to_tcp6_sock(u64 sock, u64, u64, u64, u64, RunContext* run) {
+  return if_so(to_tcp_sock(sock, 0, 0, 0, 0, run) != 0 && pointer<Sock>(sock)->family == af_inet6, sock);
+}
+/// By what it is called with (sk_prot), which only sockets that were looked up as TCP's have.
+u64 to_tcp_in(u64 sock, u8 state) {
+  const auto* sk = pointer<Sock>(sock);
+  return if_so(sk != nullptr && sk->protocol == protocol_tcp && sk->state == state, sock);
+}
+u64 to_tcp_timewait_sock(u64 sock, u64, u64, u64, u64, RunContext*) { return to_tcp_in(sock, time_wait); }
+u64 to_tcp_request_sock(u64 sock, u64, u64, u64, u64, RunContext*) { return to_tcp_in(sock, new_syn_recv); }
+u64 to_udp6_sock(u64 sock, u64, u64, u64, u64, RunContext*) {
+  const auto* sk = pointer<Sock>(sock);
+  return if_so(sk != nullptr && is_full(*sk) && sk->protocol == protocol_udp && sk->type == sock_dgram &&
+                   sk->family == af_inet6,
+               sock);
+}
+u64 to_unix_sock(u64 sock, u64, u64, u64, u64, RunContext*) {
+  const auto* sk = pointer<Sock>(sock);
+  return if_so(sk != nullptr && is_full(*sk) && sk->family == af_unix, sock);
+}
+/// sock_diag does not say which TCP socket carries a part of a multipath connection.
+u64 to_mptcp_sock(u64, u64, u64, u64, u64, RunContext*) { return 0; }
+
+/// Of the network namespace, through a socket in it.
+u64 get_netns_cookie(u64, u64, u64, u64, u64, RunContext*) {
+  constexpr int so_netns_cookie = 71;
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return 0;
+  u64 cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (::getsockopt(fd, SOL_SOCKET, so_netns_cookie, &cookie, &size) != 0) cookie = 0;
+  ::close(fd);
+  return cookie;
+}
+
 u64 sk_cgroup_id(u64, u64, u64, u64, u64, RunContext*) {
   constexpr u64 root = 1;
   return root;
@@ -102,7 +149,6 @@ u64 lookup_sk_assign(u64 context, u64 sock64, u64 flags, u64, u64, RunContext*) 
   auto* sock = pointer<Sock>(sock64);
   if ((flags & ~(replace | no_reuseport)) != 0) return error_result(EINVAL);
   if (sock != nullptr && sock->protocol != lookup.protocol) return error_result(EPROTOTYPE);
-  constexpr u16 af_inet6 = 10;
   if (sock != nullptr && sock->family != lookup.family && lookup.family == af_inet6)
     return error_result(EAFNOSUPPORT);
   if (lookup.selected_sk != sock) {
@@ -114,13 +160,28 @@ u64 lookup_sk_assign(u64 context, u64 sock64, u64 flags, u64, u64, RunContext*) 
 }
 
 constexpr HelperRow rows[] = {
-    {124, skb_sk_assign}, {124, lookup_sk_assign, ProgType::sk_lookup},
-    {128, sk_cgroup_id},  {129, sk_ancestor_cgroup_id},
-    {84, skb_lookup_tcp}, {84, xdp_lookup_tcp, ProgType::xdp},
-    {85, skb_lookup_udp}, {85, xdp_lookup_udp, ProgType::xdp},
-    {86, sk_release},     {95, sk_fullsock},
-    {96, tcp_sock},       {98, get_listener_sock},
-    {99, skc_lookup_tcp}, {99, xdp_skc_lookup_tcp, ProgType::xdp},
+    {124, skb_sk_assign},
+    {124, lookup_sk_assign, ProgType::sk_lookup},
+    {128, sk_cgroup_id},
+    {129, sk_ancestor_cgroup_id},
+    {84, skb_lookup_tcp},
+    {84, xdp_lookup_tcp, ProgType::xdp},
+    {85, skb_lookup_udp},
+    {85, xdp_lookup_udp, ProgType::xdp},
+    {86, sk_release},
+    {95, sk_fullsock},
+    {96, tcp_sock},
+    {98, get_listener_sock},
+    {99, skc_lookup_tcp},
+    {99, xdp_skc_lookup_tcp, ProgType::xdp},
+    {122, get_netns_cookie},
+    {136, to_tcp6_sock},
+    {137, to_tcp_sock},
+    {138, to_tcp_timewait_sock},
+    {139, to_tcp_request_sock},
+    {140, to_udp6_sock},
+    {178, to_unix_sock},
+    {196, to_mptcp_sock},
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Helpers about time, chance, the CPU and the task (kernel/bpf/helpers.c, core.c).
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -8,7 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
+#include "base/fd.hpp"
 #include "helpers/families.hpp"
 
 namespace skep::helpers {
@@ -50,6 +54,9 @@ u64 get_numa_node_id(u64, u64, u64, u64, u64, RunContext*) {
   return ::getcpu(&cpu, &node) == 0 ? node : 0;
 }
 
+/// As the kernel counts devices inside (MKDEV()).
+u64 kernel_dev(dev_t dev) { return u64{major(dev)} << 20 | minor(dev); }
+
 // The current task of a program is the thread that runs it: a worker, or whoever asked for a test run.
 
 u64 get_current_pid_tgid(u64, u64, u64, u64, u64, RunContext*) {
@@ -68,14 +75,80 @@ u64 get_current_comm(u64 to, u64 size64, u64, u64, u64, RunContext*) {
   return 0;
 }
 
+/// A task_struct is the kernel's, and unreadable from here: a number that is the thread's own, and that
+/// bpf_probe_read_kernel() fails on.
+u64 get_current_task(u64, u64, u64, u64, u64, RunContext*) {
+  constexpr u64 not_ours = u64{0xffff8} << 44;
+  constexpr u32 spacing = 13;
+  return not_ours | u64{static_cast<u32>(::gettid())} << spacing;
+}
+
+/// (dev, ino): ids in the PID namespace of that file, if it is the process's.
+u64 get_ns_current_pid_tgid(u64 dev, u64 ino, u64 to, u64 size64, u64, RunContext*) {
+  const u32 size = static_cast<u32>(size64);
+  struct PidnsInfo {
+    u32 pid, tgid;
+  };
+  struct stat here{};
+  const bool ours = size == sizeof(PidnsInfo) && ::stat("/proc/self/ns/pid", &here) == 0 &&
+                    kernel_dev(here.st_dev) == dev && here.st_ino == ino;
+  if (ours) {
+    *pointer<PidnsInfo>(to) = {static_cast<u32>(::gettid()), static_cast<u32>(::getpid())};
+    return 0;
+  }
+  std::memset(pointer<void>(to), 0, size);
+  return error_result(EINVAL);
+}
+
+// The control group of version 2 that the process is in: ids are the inodes of its directories.
+
+/// Its path below the mount, "/" first; empty: there is none.
+std::string cgroup_path() {
+  const auto text = read_file("/proc/self/cgroup");
+  if (!text) return {};
+  std::size_t at = text->starts_with("0::") ? 0 : text->find("\n0::");
+  if (at == text->npos) return {};
+  at = text->find('/', at);
+  return at == text->npos ? std::string() : text->substr(at, text->find('\n', at) - at);
+}
+u64 cgroup_id(const std::string& path) {
+  struct stat info{};
+  return ::stat(("/sys/fs/cgroup" + path).c_str(), &info) == 0 ? info.st_ino : 0;
+}
+u64 get_current_cgroup_id(u64, u64, u64, u64, u64, RunContext*) { return cgroup_id(cgroup_path()); }
+/// Level 0 is the root; 0 for a level below the process's own.
+u64 get_current_ancestor_cgroup_id(u64 level64, u64, u64, u64, u64, RunContext*) {
+  const auto level = static_cast<s32>(level64);
+  const std::string path = cgroup_path();
+  if (level < 0 || path.empty()) return 0;
+  std::size_t end = 0;
+  for (s32 i = 0; i < level; ++i) {
+    if (end + 1 >= path.size()) return 0;
+    end = std::min(path.find('/', end + 1), path.size());
+  }
+  return cgroup_id(path.substr(0, end));
+}
+
 /// Fixups make an instruction of its own of every call.
 u64 tail_call(u64, u64, u64, u64, u64, RunContext*) { return static_cast<u64>(-s64{EOPNOTSUPP}); }
 
 constexpr HelperRow rows[] = {
-    {5, ktime_get_ns},        {7, get_prandom_u32},       {8, get_smp_processor_id},
-    {12, tail_call},          {14, get_current_pid_tgid}, {15, get_current_uid_gid},
-    {16, get_current_comm},   {42, get_numa_node_id},     {118, jiffies64},
-    {125, ktime_get_boot_ns}, {160, ktime_get_coarse_ns}, {208, ktime_get_tai_ns},
+    {5, ktime_get_ns},
+    {7, get_prandom_u32},
+    {8, get_smp_processor_id},
+    {12, tail_call},
+    {14, get_current_pid_tgid},
+    {15, get_current_uid_gid},
+    {16, get_current_comm},
+    {42, get_numa_node_id},
+    {118, jiffies64},
+    {35, get_current_task},
+    {80, get_current_cgroup_id},
+    {120, get_ns_current_pid_tgid},
+    {123, get_current_ancestor_cgroup_id},
+    {125, ktime_get_boot_ns},
+    {160, ktime_get_coarse_ns},
+    {208, ktime_get_tai_ns},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "helpers/families.hpp"
 #include "helpers/interfaces.hpp"
+#include "helpers/packet_bytes.hpp"
 #include "maps/map.hpp"
 #include "progs/sk_buff.hpp"
 #include "progs/xdp_buff.hpp"
@@ -44,12 +45,6 @@ progs::SkbSharedInfo& shared_info(const XdpBuff& xdp) {
   return *reinterpret_cast<progs::SkbSharedInfo*>(  // NOLINT: whoever set the flag has put it there
       xdp.data_hard_start + xdp.frame_sz - shared_info_bytes);
 }
-/// xdp_get_buff_len()
-u32 buff_len(const XdpBuff& xdp) {
-  const auto linear = static_cast<u32>(xdp.data_end - xdp.data);
-  return has_frags(xdp) ? linear + shared_info(xdp).xdp_frags_size : linear;
-}
-
 /// bpf_xdp_frags_increase_tail(): into the rest of the last fragment's page.
 u64 frags_increase_tail(XdpBuff& xdp, u32 by) {
   auto& info = shared_info(xdp);
@@ -62,7 +57,7 @@ u64 frags_increase_tail(XdpBuff& xdp, u32 by) {
 }
 /// bpf_xdp_frags_shrink_tail(): from the last fragment on, then from the linear part.
 u64 frags_shrink_tail(XdpBuff& xdp, u32 by) {
-  if (s64{by} > s64{buff_len(xdp)} - eth_header) return error_result(EINVAL);
+  if (s64{by} > s64{xdp_len(xdp)} - eth_header) return error_result(EINVAL);
   auto& info = shared_info(xdp);
   while (info.nr_frags > 0 && by > 0) {
     progs::SkbFrag& last = info.frags[info.nr_frags - 1u];
@@ -106,7 +101,7 @@ u64 xdp_adjust_meta(u64 context, u64 offset, u64, u64, u64, RunContext*) {
 }
 
 u64 xdp_get_buff_len(u64 context, u64, u64, u64, u64, RunContext*) {
-  return buff_len(*pointer<XdpBuff>(context));
+  return xdp_len(*pointer<XdpBuff>(context));
 }
 
 /// bpf_xdp_copy_buf(): between the packet's pieces from `offset` on and `memory`; all of it is there.
@@ -129,19 +124,19 @@ void copy(const XdpBuff& xdp, u32 offset, std::byte* memory, u32 length, bool st
     piece(info.frags[i].page + info.frags[i].offset, info.frags[i].len);
 }
 
-u64 copy_checked(u64 context, u64 offset64, u64 memory, u64 length64, bool store_it) {
-  const auto& xdp = *pointer<XdpBuff>(context);
-  const u32 offset = static_cast<u32>(offset64), length = static_cast<u32>(length64);
+u64 copy_checked(const XdpBuff& xdp, u32 offset, std::byte* memory, u32 length, bool store_it) {
   if (offset > 0xffff || length > 0xffff) return error_result(EFAULT);
-  if (offset + length > buff_len(xdp)) return error_result(EINVAL);
-  copy(xdp, offset, pointer<std::byte>(memory), length, store_it);
+  if (offset + length > xdp_len(xdp)) return error_result(EINVAL);
+  copy(xdp, offset, memory, length, store_it);
   return 0;
 }
 u64 xdp_load_bytes(u64 context, u64 offset, u64 to, u64 length, u64, RunContext*) {
-  return copy_checked(context, offset, to, length, false);
+  return copy_checked(*pointer<XdpBuff>(context), static_cast<u32>(offset), pointer<std::byte>(to),
+                      static_cast<u32>(length), false);
 }
 u64 xdp_store_bytes(u64 context, u64 offset, u64 from, u64 length, u64, RunContext*) {
-  return copy_checked(context, offset, from, length, true);
+  return copy_checked(*pointer<XdpBuff>(context), static_cast<u32>(offset), pointer<std::byte>(from),
+                      static_cast<u32>(length), true);
 }
 
 /// bpf_xdp_redirect(): the hook finds the interface; a wrong one is an error there.
@@ -174,7 +169,7 @@ u64 xdp_check_mtu(u64 context, u64 ifindex64, u64 mtu_len, u64 diff, u64 flags, 
   Interface device;
   if (!find_interface(ifindex != 0 ? ifindex : xdp.rxq->dev->ifindex, device)) return error_result(ENODEV);
   auto& in_out = *pointer<u32>(mtu_len);
-  s64 length = in_out != 0 ? s64{in_out} + device.hard_header_len : s64{buff_len(xdp)};
+  s64 length = in_out != 0 ? s64{in_out} + device.hard_header_len : s64{xdp_len(xdp)};
   length += as_offset(diff);
   in_out = device.mtu;
   return length > s64{device.mtu} + device.hard_header_len ? frag_needed : success;
@@ -193,6 +188,36 @@ constexpr HelperRow rows[] = {
 };
 
 }  // namespace
+
+u32 xdp_len(const XdpBuff& xdp) {
+  const auto linear = static_cast<u32>(xdp.data_end - xdp.data);
+  return has_frags(xdp) ? linear + shared_info(xdp).xdp_frags_size : linear;
+}
+
+u64 xdp_read(const XdpBuff& xdp, u32 offset, std::byte* to, u32 len) {
+  return copy_checked(xdp, offset, to, len, false);
+}
+u64 xdp_write(const XdpBuff& xdp, u32 offset, std::byte* from, u32 len) {
+  return copy_checked(xdp, offset, from, len, true);
+}
+
+std::byte* xdp_pointer(const XdpBuff& xdp, u32 offset, u32 len) {
+  if (offset > 0xffff || len > 0xffff || offset + len > xdp_len(xdp)) return nullptr;
+  const auto inside = [&](std::byte* bytes, u32 size) -> std::byte* {
+    return offset + len <= size ? bytes + offset : nullptr;
+  };
+  const auto linear = static_cast<u32>(xdp.data_end - xdp.data);
+  if (offset < linear) return inside(xdp.data, linear);
+  if (!has_frags(xdp)) return len == 0 ? xdp.data_end : nullptr;
+  offset -= linear;
+  const auto& info = shared_info(xdp);
+  for (u32 i = 0; i < info.nr_frags; ++i) {
+    const progs::SkbFrag& fragment = info.frags[i];
+    if (offset < fragment.len) return inside(fragment.page + fragment.offset, fragment.len);
+    offset -= fragment.len;
+  }
+  return nullptr;
+}
 
 std::span<const HelperRow> xdp_family() { return rows; }
 

@@ -35,13 +35,16 @@ struct Sock {
   u32 uid = 0;
   u16 protocol = 0;
   u16 type = 0;
-  u8 pad536[248] = {};
+  u8 pad536[200] = {};
+  void* bpf_storage = nullptr;  ///< what programs have stored with it: helpers::SocketStorage
+  u8 pad744[40] = {};
 };
 static_assert(offsetof(Sock, family) == 16 && offsetof(Sock, state) == 18 &&
               offsetof(Sock, bound_dev_if) == 20);
 static_assert(offsetof(Sock, v6_daddr) == 56 && offsetof(Sock, v6_rcv_saddr) == 72);
 static_assert(offsetof(Sock, cookie) == 88 && offsetof(Sock, rx_queue_mapping) == 122);
 static_assert(offsetof(Sock, refcount) == 128 && offsetof(Sock, priority) == 520);
+static_assert(offsetof(Sock, bpf_storage) == 736);
 static_assert(offsetof(Sock, protocol) == 532 && offsetof(Sock, type) == 534 && sizeof(Sock) == 784);
 
 /// struct tcp_sock: what struct bpf_tcp_sock shows stands somewhere in `rest` (tcp_sock_fields).

@@ -4,6 +4,7 @@
 
 #include "helpers/checksum.hpp"
 #include "helpers/skb.hpp"
+#include "helpers/socket_storage.hpp"
 #include "runtime/test_run_parts.hpp"
 
 namespace skep::runtime {
@@ -74,6 +75,7 @@ class SkbRun {
     buf_.sk = &sock_;
     sock_.state = tcp_close;
     sock_.cookie = 1;
+    sock_.bpf_storage = &storage_;
     helpers::skb_eth_type_trans(skb_);
     TRY(fill_socket());
     if (l2_) helpers::skb_push(buf_, eth_header);
@@ -181,14 +183,38 @@ class SkbRun {
   alignas(512) std::array<std::byte, test_page> buffer_{};
   progs::NetDevice device_{};
   progs::Sock sock_{};
+  helpers::SocketStorage storage_;
   Skb skb_{};
   SkBuff& buf_ = skb_.buf;
 };
 
 }  // namespace
 
+namespace {
+
+/// Storage of a control group that is there for the run alone (bpf_cgroup_storages_alloc() of
+/// bpf_test_run()).
+class RunStorage {
+ public:
+  RunStorage(const Program& program, RunContext& context) {
+    for (const auto& map : program.maps) {
+      const MapType type = map->facts().type;
+      if (type != MapType::cgroup_storage && type != MapType::percpu_cgroup_storage) continue;
+      const std::size_t which = type == MapType::percpu_cgroup_storage ? 1 : 0;
+      values_[which].resize((map->facts().value_size + 7) / 8);
+      context.cgroup_storage[which] = reinterpret_cast<std::byte*>(values_[which].data());  // NOLINT: bytes
+    }
+  }
+
+ private:
+  std::array<std::vector<u64>, 2> values_;  ///< shared, per CPU
+};
+
+}  // namespace
+
 Result<TestRunResult> run_skb(TestRun run) {
   const TestRunSpec& spec = run.spec;
+  const RunStorage storage(run.program, run.context);
   if ((spec.flags & ~checksum_complete_flag) != 0 || spec.cpu != 0 || spec.batch_size != 0)
     return fail(EINVAL, "test runs of packets take no such flags, no cpu and no batch_size");
   SkbRun skb(run.program.type);
