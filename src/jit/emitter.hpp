@@ -6,17 +6,10 @@
 #include <vector>
 
 #include "fixup/translate.hpp"
+#include "jit/emitted.hpp"
 #include "jit/plan.hpp"
 
 namespace skep::jit {
-
-/// What emission leaves: where things are in the bytes.
-struct Emitted {
-  std::vector<u32> insn_offsets;
-  std::vector<SubprogCode> subprogs;
-  std::vector<u32> callback_offsets;  ///< parallel to subprogs; 0: not a callback
-  u32 entry = 0, tail_entry = 0, burst = 0;
-};
 
 class Emitter : private asmjit::ErrorHandler {
  public:
