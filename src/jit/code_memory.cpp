@@ -2,6 +2,10 @@
 #include "jit/code_memory.hpp"
 
 #include <fmt/format.h>
+#if defined(__aarch64__)
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#endif
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -16,8 +20,16 @@ namespace {
 std::size_t page_size() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 std::size_t round_to_pages(std::size_t bytes) { return (bytes + page_size() - 1) & ~(page_size() - 1); }
 
+#if defined(__aarch64__)
+constexpr u64 call_reach = u64{1} << 27;
+constexpr std::byte filler{0x00};  ///< udf
+#else
+constexpr u64 call_reach = u64{1} << 31;
+constexpr std::byte filler{0xcc};  ///< int3
+#endif
+
 bool reachable(u64 a, u64 b) {
-  constexpr u64 limit = (u64{1} << 31) - (u64{1} << 24);  // some room for the code's own length
+  constexpr u64 limit = call_reach - (u64{1} << 24);  // some room for the code's own length
   return a > b ? a - b < limit : b - a < limit;
 }
 
@@ -32,13 +44,27 @@ template <class Map>
 void* map_near(const void* near, std::size_t bytes, Map map) {
   const u64 wanted = reinterpret_cast<u64>(near);
   // Without MAP_FIXED the kernel takes a hint that is free and goes elsewhere otherwise.
-  for (u64 distance = u64{64} << 20; distance < (u64{1} << 31) && distance < wanted; distance *= 2) {
+  for (u64 distance = u64{64} << 20; distance < call_reach && distance < wanted; distance *= 2) {
     void* got = map((wanted - distance) & ~u64{page_size() - 1}, bytes);
     if (got == nullptr) break;
     if (reachable(reinterpret_cast<u64>(got), wanted)) return got;
     munmap(got, bytes);
   }
   return map(0, bytes);
+}
+
+/// Before code runs that was written: on arm64 neither the instruction caches nor what other cores have
+/// fetched follow by themselves. For the second there is membarrier's command, since Linux 4.16; qemu-user
+/// has none and needs none.
+void make_visible([[maybe_unused]] std::byte* code, [[maybe_unused]] std::size_t size) {
+#if defined(__aarch64__)
+  auto* first = reinterpret_cast<char*>(code);
+  __builtin___clear_cache(first, first + size);
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0 || errno != EPERM)
+    return;
+  syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+#endif
 }
 
 }  // namespace
@@ -89,8 +115,8 @@ void CodePool::give_back(const Block& block) {
 }
 
 Result<void> CodePool::write(const Block& block, std::size_t offset, ByteView bytes) {
-  // int3 around the code: nothing runs off its end unnoticed, nor into what stood here before.
-  std::vector<std::byte> filled(block.size, std::byte{0xcc});
+  // A trap around the code: nothing runs off its end unnoticed, nor into what stood here before.
+  std::vector<std::byte> filled(block.size, filler);
   std::memcpy(filled.data() + offset, bytes.data(), bytes.size());
   std::size_t done = 0;
   while (done < filled.size()) {
@@ -100,6 +126,16 @@ Result<void> CodePool::write(const Block& block, std::size_t offset, ByteView by
     if (n <= 0) return fail_errno("writing machine code");
     done += static_cast<std::size_t>(n);
   }
+  std::byte* code = block.region->code.data();
+#if defined(__aarch64__)
+  // qemu-user before 8.1 translates code once; of what was written through the file it learns by a mapping
+  // only.
+  const std::size_t first = block.offset & ~(page_size() - 1);
+  if (mmap(code + first, round_to_pages(block.offset + block.size) - first, PROT_READ | PROT_EXEC,
+           MAP_SHARED | MAP_FIXED, block.region->file.get(), static_cast<off_t>(first)) == MAP_FAILED)
+    return fail_errno("mapping machine code");
+#endif
+  make_visible(code + block.offset, block.size);
   return {};
 }
 
@@ -150,11 +186,12 @@ Result<void> CodeMemory::seal(ByteView code) {
   const std::size_t kept = round_to_pages(before + code.size());
   if (mprotect(start_, kept, PROT_READ | PROT_WRITE) != 0)
     return fail(errno, fmt::format("machine code memory cannot be written: {}", std::strerror(errno)));
-  std::memset(start_, 0xcc, kept);  // int3: nothing runs off the end unnoticed
+  std::memset(start_, static_cast<int>(filler), kept);  // a trap: nothing runs off the end unnoticed
   std::memcpy(start_ + before, code.data(), code.size());
   if (mprotect(start_, kept, PROT_READ | PROT_EXEC) != 0)
     return fail(errno,
                 fmt::format("machine code memory cannot be made executable: {}", std::strerror(errno)));
+  make_visible(start_, kept);
   if (kept < reserved_) munmap(start_ + kept, reserved_ - kept);
   reserved_ = kept;
   used_ = code.size();

@@ -49,8 +49,8 @@ class CodeMemory {
   CodeMemory& operator=(const CodeMemory&) = delete;
   ~CodeMemory();
 
-  /// Reserves address space for `bytes`, inaccessible for now, within 2 GiB of `near` where there is room.
-  /// ENOMEM as mmap has it.
+  /// Reserves address space for `bytes`, inaccessible for now, within a call's reach of `near` where there is
+  /// room (x86-64: 2 GiB, arm64: 128 MiB). ENOMEM as mmap has it.
   static Result<CodeMemory> reserve(std::size_t bytes, const void* near);
   /// The same out of a pool.
   static Result<CodeMemory> from(std::shared_ptr<CodePool> pool, std::size_t bytes, const void* near);

@@ -6,6 +6,10 @@
 #include "jit/code_memory.hpp"
 #if defined(__x86_64__)
 #include "jit/emitter.hpp"
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+#include "jit/arm64/emitter.hpp"
 #endif
 
 namespace skep::jit {
@@ -31,14 +35,22 @@ ByteView Compiled::code() const { return impl_->memory.code(); }
 std::span<const SubprogCode> Compiled::subprogs() const { return impl_->subprogs; }
 std::span<const u32> Compiled::insn_offsets() const { return impl_->insn_offsets; }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
 
+#if defined(__x86_64__)
 Cpu Cpu::detect() {
   Cpu cpu;
   cpu.bmi2 = __builtin_cpu_supports("bmi2") != 0;
   cpu.movbe = asmjit::CpuInfo::host().features().x86().hasMOVBE();
   return cpu;
 }
+#else
+using arm64::Emitter;
+Cpu Cpu::detect() {
+  constexpr unsigned long hwcap_atomics = 1 << 8;  // arch/arm64/include/uapi/asm/hwcap.h: HWCAP_ATOMICS
+  return {.lse = (getauxval(AT_HWCAP) & hwcap_atomics) != 0};
+}
+#endif
 
 class Builder {
  public:

@@ -1,7 +1,8 @@
-// The JIT: a program that passed the verifier and the fixups becomes x86-64 machine code.
+// The JIT: a program that passed the verifier and the fixups becomes machine code, of x86-64 or of arm64
+// (arm64/emitter.hpp has its conventions).
 //
-// BPF registers live in machine registers (R0..R10: rax rdi rsi rdx rcx r8 rbx r13 r14 r15 rbp, the kernel's
-// assignment), the run context in r12; r9, r10 and r11 are scratch. plan.hpp decides what to emit,
+// On x86-64 BPF registers live in machine registers (R0..R10: rax rdi rsi rdx rcx r8 rbx r13 r14 r15 rbp, the
+// kernel's assignment), the run context in r12; r9, r10 and r11 are scratch. plan.hpp decides what to emit,
 // emitter.hpp emits it.
 #pragma once
 #include <memory>
@@ -18,10 +19,11 @@ namespace skep::jit {
 
 class CodePool;
 
-/// What the processor offers beyond plain x86-64.
+/// What the processor offers beyond plain x86-64, or beyond ARMv8.0.
 struct Cpu {
-  bool bmi2 = false;   ///< shlx, rorx
-  bool movbe = false;  ///< byte-swapping loads and stores
+  bool bmi2 = false;   ///< x86-64: shlx, rorx
+  bool movbe = false;  ///< x86-64: byte-swapping loads and stores
+  bool lse = false;    ///< arm64: atomic instructions (ldadd, swp, cas)
   static Cpu detect();
 };
 
@@ -69,7 +71,8 @@ class Compiled {
   std::unique_ptr<Impl> impl_;
 };
 
-/// EOPNOTSUPP on a machine that is not x86-64; otherwise errors as vm::check() has them, or ENOMEM.
+/// EOPNOTSUPP on a machine that is neither x86-64 nor arm64; E2BIG for code that no jump spans; otherwise
+/// errors as vm::check() has them, or ENOMEM.
 [[nodiscard]] Result<Compiled> compile(const fixup::Translated& program, const vm::LinkTable& links,
                                        const Options& options = {});
 /// For tests of the instruction set and trusted code only: no verifier has seen it. 512 bytes of stack a
