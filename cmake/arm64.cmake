@@ -1,0 +1,26 @@
+# Cross builds for arm64 with Debian's g++-aarch64-linux-gnu; tests run under qemu-user. The libraries come
+# from tools/arm64_sysroot.sh.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+
+set(CMAKE_SYSROOT ${CMAKE_CURRENT_LIST_DIR}/../build/arm64-sysroot)
+get_filename_component(CMAKE_SYSROOT ${CMAKE_SYSROOT} ABSOLUTE)
+if(NOT EXISTS ${CMAKE_SYSROOT}/.packages)
+  message(FATAL_ERROR "no arm64 libraries in ${CMAKE_SYSROOT}: ./dev build arm64, or tools/arm64_sysroot.sh build/arm64-sysroot")
+endif()
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(CMAKE_FIND_ROOT_PATH ${CMAKE_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${CMAKE_SYSROOT})
+set(ENV{PKG_CONFIG_LIBDIR} ${CMAKE_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${CMAKE_SYSROOT}/usr/share/pkgconfig)
+
+find_program(SKEP_QEMU_ARM64 NAMES qemu-aarch64-static qemu-aarch64)
+if(NOT SKEP_QEMU_ARM64)
+  message(FATAL_ERROR "qemu-aarch64-static is missing (package qemu-user-static)")
+endif()
+set(CMAKE_CROSSCOMPILING_EMULATOR ${SKEP_QEMU_ARM64} -L ${CMAKE_SYSROOT})
