@@ -13,6 +13,7 @@
 
 #include "base/fd.hpp"
 #include "client/linux_kernel.hpp"
+#include "loader/judging.hpp"
 #include "loader/loader.hpp"
 #include "runtime/user_kernel.hpp"
 
@@ -79,7 +80,22 @@ struct Judge {
   const loader::Environment& environment;
   const btf::KernelBtf& types;
 
+  /// A program whose section names no type is tried as those that bare filters usually are; the first that
+  /// accepts it counts.
   Verdict program(const Object& object, u32 index, bool linux_kernel) const {
+    if (object.spec->programs[index].type != ProgType::unspec)
+      return program_as(object, index, linux_kernel, std::nullopt);
+    std::optional<Verdict> first;
+    for (const ProgType type :
+         {ProgType::socket_filter, ProgType::xdp, ProgType::sched_cls, ProgType::kprobe}) {
+      Verdict verdict = program_as(object, index, linux_kernel, type);
+      if (verdict.code == 0) return verdict;
+      if (!first) first = std::move(verdict);
+    }
+    return *std::move(first);
+  }
+
+  Verdict program_as(const Object& object, u32 index, bool linux_kernel, std::optional<ProgType> type) const {
     Verdict verdict;
     const auto kernel = make_kernel(linux_kernel, &types);
     if (!kernel) {
@@ -91,6 +107,8 @@ struct Judge {
     loader::LoadOptions options;
     options.only_program = index;
     options.ignore_pins = true;
+    options.type = type;
+    if (type == ProgType::xdp) options.attach = AttachType::xdp;
     options.log_level = request.log_level;
     options.environment = environment;
     options.diagnostics = &warnings;
@@ -275,9 +293,9 @@ Outcome<void> verify_all(const VerifyRequest& request,
     Object& object = objects.emplace_back();
     object.path = path;
     LastWarning warnings;
-    auto spec = loader::open_object(path, &warnings);
+    auto spec = loader::open_object(path, &warnings, true);
     if (spec)
-      object.spec.emplace(std::move(*spec));
+      loader::prepare_to_judge(object.spec.emplace(std::move(*spec)));
     else
       object.error = warnings.first.empty() ? spec.error().what : warnings.first;
   }

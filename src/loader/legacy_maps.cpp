@@ -1,7 +1,7 @@
 // Maps of SEC("maps"): struct bpf_map_def {type, key_size, value_size, max_entries, map_flags}, as loaders
 // before libbpf 1.0 had them, and longer ones. What such a longer struct adds (iproute2's bpf_elf_map: id,
 // pinning, inner_id, inner_idx) is refused unless it is 0, since it means something that this loader would
-// not do.
+// not do; whoever only wants a verdict may ask for it to be ignored.
 #include <elf.h>
 #include <fmt/format.h>
 
@@ -38,7 +38,7 @@ Result<void> Reader::collect_legacy_maps() {
     ByteView bytes = section.data.subspan(i * stride, stride);
     bool plain =
         std::all_of(bytes.begin() + kBaseBytes, bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-    if (!plain)
+    if (!plain && !relaxed_maps_)
       return fail(
           ENOTSUP,
           fmt::format("map '{}' (legacy): has unrecognized, non-zero options after its first {} bytes",

@@ -16,6 +16,10 @@ struct Environment {
   const btf::Btf* kernel_btf = nullptr;  ///< for CO-RE, kfuncs, typed ksyms, attach targets
   std::optional<std::string> kconfig;    ///< the text of the kernel's .config
   u32 kernel_version = 0;                ///< KERNEL_VERSION(a, b, c)
+  /// The kernel's symbols as /proc/kallsyms has them, for typeless ksyms; empty: the Kernel is asked.
+  std::function<std::string_view()> kallsyms;
+  /// LINUX_HAS_SYSCALL_WRAPPER: libbpf finds that out by a kprobe, and says no where there are none.
+  bool syscall_wrapper = true;
 };
 
 /// Replaces map `index` of the object (`prog load ... map idx N ...`) by an existing one.

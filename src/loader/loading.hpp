@@ -62,6 +62,7 @@ class Loading {
   Result<void> resolve_externs();
   Result<void> resolve_virtual_kconfig(const Extern& ext, ExternValue& value);
   Result<void> resolve_typed_ksym(const Extern& ext, ExternValue& value);
+  Result<void> take_address(std::string_view name, u64 address);
   Result<void> resolve_addresses();
 
   // load_maps.cpp

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <mutex>
 
 #include "base/fd.hpp"
 #include "base/limits.hpp"
@@ -50,12 +51,35 @@ bool needs_btf(const ObjectSpec& spec) {
          });
 }
 
+/// Read once, when first asked for.
+std::function<std::string_view()> kallsyms() {
+  struct Text {
+    std::once_flag once;
+    std::string text;
+  };
+  return [read = std::make_shared<Text>()]() -> std::string_view {
+    std::call_once(read->once, [&] {
+      if (Result<std::string> text = read_file("/proc/kallsyms"); text) read->text = *std::move(text);
+    });
+    return read->text;
+  };
+}
+
+bool has_kprobes() {
+  constexpr const char* places[] = {"/sys/bus/event_source/devices/kprobe/type",
+                                    "/sys/kernel/debug/tracing/kprobe_events",
+                                    "/sys/kernel/tracing/kprobe_events"};
+  return std::ranges::any_of(places, [](const char* place) { return ::access(place, F_OK) == 0; });
+}
+
 }  // namespace
 
 MachineEnvironment machine_environment(const ObjectSpec& needs, bool own_kernel) {
   MachineEnvironment machine;
   utsname name{};
   if (uname(&name) == 0) machine.environment.kernel_version = kernel_version(name);
+  machine.environment.kallsyms = kallsyms();
+  machine.environment.syscall_wrapper = has_kprobes();
   if (needs_kconfig(needs)) {
     // libbpf's places, in its order; gzopen() reads plain files too.
     machine.environment.kconfig = read_gzip((std::string("/boot/config-") + name.release).c_str());

@@ -123,10 +123,14 @@ struct ObjectSpec {
 /// Reads an ELF object of bytes. `file` names it in messages and gives maps of global data their names.
 /// EINVAL and the like for what is malformed or not supported; the sentence names section and offset, and is
 /// also the last warning given to `diagnostics`.
-Result<ObjectSpec> read_object(ByteView bytes, const std::string& file, Diagnostics* diagnostics = nullptr);
+/// `relaxed_maps`: what a legacy map definition says beyond its flags (iproute2's pinning and ids) is
+/// ignored.
+Result<ObjectSpec> read_object(ByteView bytes, const std::string& file, Diagnostics* diagnostics = nullptr,
+                               bool relaxed_maps = false);
 
 /// Opens, reads and read_object()s a file. Messages for what is no file or no ELF are libbpf's.
-Result<ObjectSpec> open_object(const std::string& path, Diagnostics* diagnostics = nullptr);
+Result<ObjectSpec> open_object(const std::string& path, Diagnostics* diagnostics = nullptr,
+                               bool relaxed_maps = false);
 
 /// The BTF of a file that is raw BTF, an object, or any ELF with a .BTF section (`btf dump file`).
 Result<btf::Btf> read_btf_file(const std::string& path, const btf::Btf* base = nullptr);

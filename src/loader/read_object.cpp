@@ -234,15 +234,16 @@ Result<ObjectSpec> told(Result<ObjectSpec> result, Diagnostics* diagnostics) {
 
 }  // namespace
 
-Result<ObjectSpec> read_object(ByteView bytes, const std::string& file, Diagnostics* diagnostics) {
+Result<ObjectSpec> read_object(ByteView bytes, const std::string& file, Diagnostics* diagnostics,
+                               bool relaxed_maps) {
   if (bytes.size() > limits::max_object_bytes)
     return told(fail(EFBIG, fmt::format("{} is larger than 256 MiB", file)), diagnostics);
-  return told(Reader(bytes, file, diagnostics).run(), diagnostics);
+  return told(Reader(bytes, file, diagnostics, relaxed_maps).run(), diagnostics);
 }
 
-Result<ObjectSpec> open_object(const std::string& path, Diagnostics* diagnostics) {
+Result<ObjectSpec> open_object(const std::string& path, Diagnostics* diagnostics, bool relaxed_maps) {
   Result<std::string> text = read_file(path, limits::max_object_bytes);
-  if (text) return read_object(bytes_of(*text), path, diagnostics);
+  if (text) return read_object(bytes_of(*text), path, diagnostics, relaxed_maps);
   int code = text.error().code;
   return told(fail(code, fmt::format("elf: failed to open {}: {}", path, errno_name(code))), diagnostics);
 }

@@ -14,8 +14,8 @@ namespace skep::loader {
 
 class Reader {
  public:
-  Reader(ByteView bytes, const std::string& file, Diagnostics* diagnostics)
-      : bytes_(bytes), diagnostics_(diagnostics) {
+  Reader(ByteView bytes, const std::string& file, Diagnostics* diagnostics, bool relaxed_maps)
+      : bytes_(bytes), diagnostics_(diagnostics), relaxed_maps_(relaxed_maps) {
     spec_.file = file;
   }
   Result<ObjectSpec> run();
@@ -93,6 +93,7 @@ class Reader {
 
   ByteView bytes_;
   Diagnostics* diagnostics_;
+  bool relaxed_maps_;
   ElfFile elf_;
   ObjectSpec spec_;
 

@@ -85,8 +85,10 @@ Result<void> Loading::resolve_virtual_kconfig(const Extern& ext, ExternValue& va
     number = environment_->kernel_version;
     if (number == 0)
       return failed(EINVAL, fmt::format("extern (kcfg) '{}': failed to get kernel version", ext.name));
-  } else if (ext.name == "LINUX_HAS_BPF_COOKIE" || ext.name == "LINUX_HAS_SYSCALL_WRAPPER") {
-    number = 1;  // every x86-64 and arm64 kernel that this loader is for
+  } else if (ext.name == "LINUX_HAS_BPF_COOKIE") {
+    number = 1;  // every kernel that this loader is for
+  } else if (ext.name == "LINUX_HAS_SYSCALL_WRAPPER") {
+    number = environment_->syscall_wrapper ? 1 : 0;
   } else if (!ext.name.starts_with("LINUX_") || !ext.weak) {
     return failed(EINVAL, fmt::format("extern (kcfg) '{}': unrecognized virtual extern", ext.name));
   }
@@ -124,25 +126,42 @@ Result<void> Loading::resolve_typed_ksym(const Extern& ext, ExternValue& value) 
   return {};
 }
 
+/// A symbol's address for every typeless ksym of that name.
+Result<void> Loading::take_address(std::string_view name, u64 address) {
+  for (std::size_t i = 0; i < externs_.size(); ++i) {
+    const Extern& ext = spec_.externs[i];
+    if (ext.kind != ExternKind::ksym_var || ext.type_id != 0 || ext.name != name) continue;
+    if (externs_[i].found && externs_[i].address != address)
+      return failed(EINVAL, fmt::format("extern (ksym) '{}': resolution is ambiguous: {:#x} or {:#x}",
+                                        ext.name, externs_[i].address, address));
+    externs_[i].found = true;
+    externs_[i].address = address;
+  }
+  return {};
+}
+
 /// Typeless ksyms from the kernel's symbol table.
 Result<void> Loading::resolve_addresses() {
+  std::string_view lines = environment_->kallsyms ? environment_->kallsyms() : std::string_view();
+  if (!lines.empty()) {
+    while (
+        !lines.empty()) {  // "ffffffff81000000 T _text\t[module]"; addresses are 0 for who may not see them
+      const std::string_view line = lines.substr(0, lines.find('\n'));
+      lines.remove_prefix(std::min(lines.size(), line.size() + 1));
+      const std::size_t space = line.find(' ');
+      if (space == std::string_view::npos || space + 3 > line.size()) continue;
+      u64 address = 0;
+      std::from_chars(line.data(), line.data() + space, address, 16);
+      TRY(take_address(line.substr(space + 3, line.find_first_of(" \t", space + 3) - space - 3), address));
+    }
+    return {};
+  }
   Result<SymbolTable> table = kernel_.symbols();
   if (!table) {
     say(Level::debug, fmt::format("no kernel symbols: {}", table.error().what));
     return {};
   }
-  for (std::size_t i = 0; i < externs_.size(); ++i) {
-    const Extern& ext = spec_.externs[i];
-    if (ext.kind != ExternKind::ksym_var || ext.type_id != 0) continue;
-    for (const Symbol& symbol : table->symbols) {
-      if (symbol.name != ext.name) continue;
-      if (externs_[i].found && externs_[i].address != symbol.address)
-        return failed(EINVAL, fmt::format("extern (ksym) '{}': resolution is ambiguous: {:#x} or {:#x}",
-                                          ext.name, externs_[i].address, symbol.address));
-      externs_[i].found = true;
-      externs_[i].address = symbol.address;
-    }
-  }
+  for (const Symbol& symbol : table->symbols) TRY(take_address(symbol.name, symbol.address));
   return {};
 }
 

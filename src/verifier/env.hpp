@@ -40,10 +40,11 @@ struct InsnAux {
 
 /// How a global function's argument must look (kernel: struct bpf_subprog_arg_info).
 struct GlobalArg {
-  enum class Kind : u8 { anything, ctx, mem, unsupported } kind = Kind::anything;
+  enum class Kind : u8 { anything, ctx, mem, dynptr, trusted, untrusted, untrusted_mem, arena };
+  Kind kind = Kind::anything;
   bool nullable = false;
-  bool rdonly = false;
-  u32 mem_size = 0;
+  u32 mem_size = 0;  ///< mem
+  u32 btf_id = 0;    ///< trusted, untrusted: the kernel's type
 };
 
 /// What the walk learns of a subprogram (kernel: the rest of struct bpf_subprog_info).

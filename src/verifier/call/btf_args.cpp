@@ -41,8 +41,12 @@ Status Walk::check_btf_arg(u32 regno, const ArgSpec& spec, const CallMeta& meta)
   std::string_view wanted = helpers::kernel_type_name(spec.type);
   if (wanted.empty() && spec.kind == Arg::btf_id_sock_common) wanted = "sock_common";
   const bool strict = release && meta.func_id != fn_id::sk_release;
-  if (struct_ids_match(reg.btf, reg.btf_id, reg.off, kernel_btf(), kernel_struct(wanted), strict, true))
-    return passed;
+  u32 want_id = meta.want_btf_id;
+  if (want_id != 0)
+    wanted = kernel_btf()->name(want_id);
+  else
+    want_id = kernel_struct(wanted);
+  if (struct_ids_match(reg.btf, reg.btf_id, reg.off, kernel_btf(), want_id, strict, true)) return passed;
   return e.reject(EACCES, "R{} is of type {} but {} is expected\n", regno, reg.btf->name(reg.btf_id), wanted);
 }
 

@@ -1,12 +1,23 @@
 // Calls of the program's own functions: static ones are walked in the caller's context, global ones by
 // themselves, from their BTF signature (kernel: check_func_call(), setup_func_entry(),
 // btf_prepare_func_args(), btf_check_func_arg_match()).
+#include <algorithm>
+
+#include "btf/kernel_btf.hpp"
 #include "verifier/kfunc/context_types.hpp"
+#include "verifier/state/dynptr.hpp"
 #include "verifier/walk/walk.hpp"
 
 namespace skep::verifier {
 
 using btf::Kind;
+
+namespace {
+/// kernel: enum btf_arg_tag
+namespace arg_tag {
+constexpr u32 ctx = 1, nonnull = 2, trusted = 4, untrusted = 8, nullable = 16, arena = 32;
+}
+}  // namespace
 
 Status Walk::check_subprog_call(const isa::Insn& insn) {
   const s32 found = e.program.find_subprog(e.insn_idx + static_cast<u32>(insn.imm) + 1);
@@ -67,6 +78,116 @@ Status Walk::check_global_call(u32 subprog) {
   return passed;
 }
 
+/// The "arg:..." tags of a parameter (kernel: enum btf_arg_tag).
+Status Walk::read_arg_tags(const btf::Btf& types, u32 func_id, u32 index, u32& tags) {
+  constexpr std::pair<std::string_view, u32> known[] = {
+      {"ctx", arg_tag::ctx},           {"trusted", arg_tag::trusted}, {"nonnull", arg_tag::nonnull},
+      {"nullable", arg_tag::nullable}, {"arena", arg_tag::arena},     {"untrusted", arg_tag::untrusted}};
+  tags = 0;
+  for (u32 id = 1; id <= types.type_count(); ++id) {
+    const btf::Type& tag = types.type(id);
+    if (tag.kind != Kind::decl_tag || tag.type != func_id || tag.component != static_cast<s32>(index))
+      continue;
+    const std::string_view text = types.string(tag.name_off);
+    if (!text.starts_with("arg:")) continue;
+    const auto* const found =
+        std::ranges::find(known, text.substr(4), &std::pair<std::string_view, u32>::first);
+    if (found == std::end(known)) return e.reject(EOPNOTSUPP, "arg#{} has unsupported set of tags\n", index);
+    tags |= found->second;
+  }
+  return passed;
+}
+
+/// The kernel's type that the program's type of the same name and kind stands for (kernel:
+/// btf_get_ptr_to_btf_id()).
+Status Walk::kernel_type_of_arg(const btf::Btf& types, u32 target, u32 index, u32& kernel_id) {
+  const btf::Type& type = types.type(target);
+  const std::string_view name = types.string(type.name_off);
+  const auto refuse = [&](int code, std::string_view why) {
+    return e.reject(code, "arg#{} reference type('{} {}') {}\n", index, btf::kind_name(type.kind), name, why);
+  };
+  if (name.empty()) return refuse(EINVAL, "candidate matching error: -22");
+  const btf::Btf* const kernel = kernel_btf();
+  if (kernel == nullptr) return refuse(ENOENT, "has no matches");
+  const std::string_view wanted = name.substr(0, name.find("___"));
+  u32 count = 0;
+  for (u32 id = 1; id <= kernel->type_count(); ++id) {
+    const btf::Type& candidate = kernel->type(id);
+    if (candidate.kind != type.kind) continue;
+    const std::string_view other = kernel->string(candidate.name_off);
+    if (!other.starts_with(wanted) || other.substr(0, other.find("___")) != wanted) continue;
+    kernel_id = id;
+    ++count;
+  }
+  if (count == 0) return refuse(ENOENT, "has no matches");
+  return count == 1 ? passed : refuse(ESRCH, "is ambiguous");
+}
+
+Status Walk::prepare_pointer_arg(const btf::Btf& types, u32 pointer_id, u32 index, u32 tags, GlobalArg& arg) {
+  const btf::Type& pointer = types.type(pointer_id);
+  const u32 target = types.skip_modifiers(pointer.type);
+  const btf::Type& pointee = types.type(target);
+  const auto only = [&](u32 allowed) -> Status {
+    if ((tags & ~allowed) == 0) return passed;
+    return e.reject(EINVAL, "arg#{} has invalid combination of tags\n", index);
+  };
+  if ((tags & arg_tag::ctx) != 0 || kfunc::is_context_type(types, pointer, e.input.type)) {
+    CHECK(only(arg_tag::ctx));
+    if (tags != 0) {
+      const std::string why =
+          kfunc::wrong_context_type(types, pointer, e.input.type, e.input.expected_attach_type);
+      if (!why.empty()) return e.reject(EINVAL, "arg#{} {}\n", index, why);
+    }
+    arg.kind = GlobalArg::Kind::ctx;
+    return passed;
+  }
+  if (pointee.kind == Kind::struct_ && types.string(pointee.name_off) == "bpf_dynptr") {
+    arg.kind = GlobalArg::Kind::dynptr;
+    return only(0);
+  }
+  if ((tags & arg_tag::trusted) != 0) {
+    CHECK(only(arg_tag::trusted | arg_tag::nullable));
+    arg.kind = GlobalArg::Kind::trusted;
+    arg.nullable = (tags & arg_tag::nullable) != 0;
+    return kernel_type_of_arg(types, target, index, arg.btf_id);
+  }
+  if ((tags & arg_tag::untrusted) != 0) return prepare_untrusted_arg(types, target, index, tags, arg);
+  if ((tags & arg_tag::arena) != 0) {
+    if (tags != arg_tag::arena)
+      return e.reject(EINVAL, "arg#{} arena cannot be combined with any other tags\n", index);
+    arg.kind = GlobalArg::Kind::arena;
+    return passed;
+  }
+  // A pointer to anything of known size; NULL is allowed unless a tag says otherwise.
+  CHECK(only(~u32{arg_tag::nullable}));
+  const Result<u64> size = types.size_of(target);
+  if (pointee.kind == Kind::void_ || !size)
+    return e.reject(EINVAL, "arg#{} reference type('{} {}') size cannot be determined: -22\n", index,
+                    btf::kind_name(pointee.kind), types.string(pointee.name_off));
+  arg.kind = GlobalArg::Kind::mem;
+  arg.nullable = (tags & arg_tag::nonnull) == 0;
+  arg.mem_size = static_cast<u32>(*size);
+  return passed;
+}
+
+/// A pointer that is only read, through reads that cannot fault.
+Status Walk::prepare_untrusted_arg(const btf::Btf& types, u32 target, u32 index, u32 tags, GlobalArg& arg) {
+  if (tags != arg_tag::untrusted)
+    return e.reject(EINVAL, "arg#{} untrusted cannot be combined with any other tags\n", index);
+  const Kind kind = types.type(target).kind;
+  if (kind == Kind::void_ || kind == Kind::int_ || btf::is_any_enum(kind)) {
+    arg.kind = GlobalArg::Kind::untrusted_mem;
+    return passed;
+  }
+  CHECK(kernel_type_of_arg(types, target, index, arg.btf_id));
+  const btf::Type& found = kernel_btf()->type(arg.btf_id);
+  if (!btf::is_composite(found.kind))
+    return e.reject(EINVAL, "arg#{} has type {} '{}', but only struct or primitive types are allowed\n",
+                    index, btf::kind_name(found.kind), kernel_btf()->name(arg.btf_id));
+  arg.kind = GlobalArg::Kind::untrusted;
+  return passed;
+}
+
 /// The arguments of a global function by its BTF (kernel: btf_prepare_func_args()).
 Status Walk::prepare_global_args(u32 subprog) {
   SubprogAux& sub = e.subprog_aux[subprog];
@@ -74,57 +195,28 @@ Status Walk::prepare_global_args(u32 subprog) {
   const btf::Btf* types = e.input.btf;
   const std::string_view name = e.program.subprogs[subprog].name;
   const u32 func_id = e.program.subprogs[subprog].type_id;
-  if (types == nullptr || func_id == 0) return e.reject(EFAULT, "Type doesn't exist\n");
+  if (types == nullptr || func_id == 0) return e.reject(EFAULT, "global functions must have valid BTF\n");
   const btf::Type& proto = types->type(types->type(func_id).type);
   const auto params = types->entries(proto);
   if (params.size() > 5)
     return e.reject(EINVAL, "Global function {}() with {} > 5 args. Buggy compiler.\n", name, params.size());
   const btf::Type& ret = types->type(types->skip_modifiers(proto.type));
-  if (ret.kind != Kind::int_ && ret.kind != Kind::enum_ && ret.kind != Kind::enum64)
+  if (ret.kind != Kind::int_ && !btf::is_any_enum(ret.kind))
     return e.reject(EINVAL, "Global function {}() doesn't return scalar. Only those are supported.\n", name);
   for (u32 i = 0; i < params.size(); ++i) {
-    GlobalArg& arg = sub.args[i];
+    u32 tags = 0;
+    CHECK(read_arg_tags(*types, func_id, i, tags));
     const u32 id = types->skip_modifiers(params[i].type);
-    const btf::Type& type = types->type(id);
-    switch (type.kind) {
-      case Kind::int_:
-      case Kind::enum_:
-      case Kind::enum64:
-        arg.kind = GlobalArg::Kind::anything;
-        continue;
-      case Kind::ptr:
-        break;
-      default:
-        return e.reject(EINVAL, "Arg#{} type in {}() is not supported yet.\n", i, name);
-    }
-    const u32 target = types->skip_modifiers(type.type);
-    const std::string_view target_name = types->name(target);
-    if (kfunc::is_context_type(*types, type, e.input.type)) {
-      arg.kind = GlobalArg::Kind::ctx;
+    const Kind kind = types->type(id).kind;
+    sub.args[i] = {};
+    if (kind == Kind::ptr) {
+      CHECK(prepare_pointer_arg(*types, id, i, tags, sub.args[i]));
       continue;
     }
-    // A pointer to anything of known size; NULL is allowed unless a tag says otherwise.
-    arg.kind = GlobalArg::Kind::mem;
-    arg.nullable = true;
-    const u32 func_type = func_id;
-    for (u32 t = 1; t <= types->type_count(); ++t) {
-      const btf::Type& tag = types->type(t);
-      if (tag.kind != Kind::decl_tag || tag.type != func_type || tag.component != static_cast<s32>(i))
-        continue;
-      const std::string_view text = types->string(tag.name_off);
-      if (text == "arg:nonnull")
-        arg.nullable = false;
-      else if (text == "arg:ctx")
-        arg.kind = GlobalArg::Kind::ctx;
-      else if (text.starts_with("arg:") && text != "arg:nullable")
-        return unsupported(fmt::format("'{}' on argument {} of {}()", text, i, name));
-    }
-    if (arg.kind == GlobalArg::Kind::ctx) continue;
-    const Result<u64> size = types->size_of(target);
-    if (!size)
-      return e.reject(EINVAL, "arg#{} reference type('{} {}') size cannot be determined: -22\n", i,
-                      types->type(target).kind == Kind::fwd ? "FWD" : "UNKNOWN", target_name);
-    arg.mem_size = static_cast<u32>(*size);
+    if (tags != 0) return e.reject(EINVAL, "arg#{} has pointer tag, but is not a pointer type\n", i);
+    if (kind != Kind::int_ && !btf::is_any_enum(kind))
+      return e.reject(EINVAL, "Arg#{} type {} in {}() is not supported yet.\n", i, btf::kind_name(kind),
+                      name);
   }
   sub.arg_count = static_cast<u8>(params.size());
   sub.args_cached = true;
@@ -135,30 +227,53 @@ Status Walk::prepare_global_args(u32 subprog) {
 Status Walk::check_global_args(u32 subprog) {
   CHECK(prepare_global_args(subprog));
   const SubprogAux& sub = e.subprog_aux[subprog];
-  for (u32 i = 0; i < sub.arg_count; ++i) {
-    const u32 regno = i + 1;
-    RegState& reg = regs()[regno];
-    const GlobalArg& arg = sub.args[i];
-    if (arg.kind == GlobalArg::Kind::anything) {
-      if (!reg.is_scalar()) return e.reject(EINVAL, "R{} is not a scalar\n", regno);
-    } else if (arg.kind == GlobalArg::Kind::ctx) {
+  for (u32 i = 0; i < sub.arg_count; ++i) CHECK(check_global_arg(i, sub.args[i]));
+  return passed;
+}
+
+Status Walk::check_global_arg(u32 index, const GlobalArg& arg) {
+  const u32 regno = index + 1;
+  RegState& reg = regs()[regno];
+  const bool null = reg.is_const() && reg.num.var_off.value == 0;
+  switch (arg.kind) {
+    case GlobalArg::Kind::anything:
+      return reg.is_scalar() ? passed : e.reject(EINVAL, "R{} is not a scalar\n", regno);
+    case GlobalArg::Kind::untrusted:
+    case GlobalArg::Kind::untrusted_mem:
+      return passed;  // whatever it is, reads through it cannot fault
+    case GlobalArg::Kind::ctx:
       CHECK(check_arg_offset(reg, regno, {}));
-      if (reg.type != Base::ctx) return e.reject(EINVAL, "arg#{} expects pointer to ctx\n", i);
-    } else {
-      CHECK(check_arg_offset(reg, regno, {}));
-      if (!(reg.is_const() && reg.num.var_off.value == 0)) {
-        const RegState before = reg;
-        mark_not_null(reg);
-        Status status = check_helper_mem(regno, static_cast<s32>(arg.mem_size), Access::read, true, nullptr);
-        if (status.ok())
-          status = check_helper_mem(regno, static_cast<s32>(arg.mem_size), Access::write, true, nullptr);
-        if (before.type.maybe_null()) reg = before;
-        if (!status.ok()) return Status(EINVAL);
-      }
-      if (!arg.nullable && reg.type.maybe_null())
-        return e.reject(EINVAL, "arg#{} is expected to be non-NULL\n", i);
+      return reg.type == Base::ctx ? passed : e.reject(EINVAL, "arg#{} expects pointer to ctx\n", index);
+    case GlobalArg::Kind::arena:
+      if (reg.type == Base::arena || reg.is_scalar()) return passed;
+      return e.reject(EINVAL, "R{} is not a pointer to arena or scalar.\n", regno);
+    case GlobalArg::Kind::dynptr:
+      CHECK(check_arg_offset(reg, regno, {helpers::Arg::dynptr}));
+      return use_dynptr(regno, true, DynptrKind::invalid);
+    case GlobalArg::Kind::trusted: {
+      if (null && arg.nullable) return passed;
+      CallMeta meta;
+      meta.want_btf_id = arg.btf_id;
+      const helpers::ArgSpec spec{.kind = helpers::Arg::btf_id,
+                                  .flags = arg.nullable ? helpers::maybe_null : 0u};
+      CHECK(check_arg_type(regno, spec, meta));
+      return check_arg_offset(reg, regno, spec);
     }
+    case GlobalArg::Kind::mem:
+      break;
   }
+  CHECK(check_arg_offset(reg, regno, {}));
+  if (!null) {
+    const RegState before = reg;
+    mark_not_null(reg);
+    Status status = check_helper_mem(regno, static_cast<s32>(arg.mem_size), Access::read, true, nullptr);
+    if (status.ok())
+      status = check_helper_mem(regno, static_cast<s32>(arg.mem_size), Access::write, true, nullptr);
+    if (before.type.maybe_null()) reg = before;
+    if (!status.ok()) return Status(EINVAL);
+  }
+  if (!arg.nullable && reg.type.maybe_null())
+    return e.reject(EINVAL, "arg#{} is expected to be non-NULL\n", index);
   return passed;
 }
 
@@ -170,22 +285,40 @@ Status Walk::set_global_args(u32 subprog) {
   if (subprog == e.program.exception_callback &&
       (sub.arg_count != 1 || sub.args[0].kind != GlobalArg::Kind::anything))
     return e.reject(EINVAL, "exception cb only supports single integer argument\n");
-  for (u32 i = 0; i < sub.arg_count; ++i) {
-    RegState& reg = regs()[i + 1];
-    switch (sub.args[i].kind) {
-      case GlobalArg::Kind::anything:
-        mark_unknown(reg);
-        break;
-      case GlobalArg::Kind::ctx:
-        mark_known_zero_pointer(reg, Base::ctx);
-        break;
-      default:
-        mark_known_zero_pointer(reg, {Base::mem, sub.args[i].nullable ? tf::maybe_null : tf::none});
-        reg.mem_size = sub.args[i].mem_size;
-        if (sub.args[i].nullable) reg.id = ++e.id_gen;
+  for (u32 i = 0; i < sub.arg_count; ++i) set_global_arg(regs()[i + 1], sub.args[i]);
+  return passed;
+}
+
+void Walk::set_global_arg(RegState& reg, const GlobalArg& arg) {
+  const u16 null = arg.nullable ? tf::maybe_null : tf::none;
+  switch (arg.kind) {
+    case GlobalArg::Kind::anything:
+    case GlobalArg::Kind::arena:  // the caller may pass a number, too
+      mark_unknown(reg);
+      return;
+    case GlobalArg::Kind::ctx:
+      mark_known_zero_pointer(reg, Base::ctx);
+      return;
+    case GlobalArg::Kind::dynptr:
+      set_dynptr(reg, DynptrKind::local, true, ++e.id_gen);
+      return;
+    case GlobalArg::Kind::mem:
+      mark_known_zero_pointer(reg, {Base::mem, null});
+      reg.mem_size = arg.mem_size;
+      break;
+    case GlobalArg::Kind::untrusted_mem:
+      mark_known_zero_pointer(reg, {Base::mem, tf::rdonly | tf::untrusted});
+      break;
+    case GlobalArg::Kind::trusted:
+    case GlobalArg::Kind::untrusted: {
+      const u16 trust = arg.kind == GlobalArg::Kind::trusted ? tf::trusted : tf::untrusted;
+      mark_known_zero_pointer(reg, {Base::btf_id, static_cast<u16>(null | trust)});
+      reg.btf = kernel_btf();
+      reg.btf_id = arg.btf_id;
+      break;
     }
   }
-  return passed;
+  reg.id = ++e.id_gen;
 }
 
 }  // namespace skep::verifier

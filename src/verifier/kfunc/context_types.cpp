@@ -1,6 +1,8 @@
 // See context_types.hpp (kernel: struct bpf_ctx_convert).
 #include "verifier/kfunc/context_types.hpp"
 
+#include <fmt/format.h>
+
 namespace skep::verifier::kfunc {
 
 namespace {
@@ -67,7 +69,63 @@ bool is_context_type(const btf::Btf& types, const btf::Type& pointer, ProgType t
   if (!btf::is_composite(types.type(id).kind)) return false;
   const std::string_view wanted = program_context(type);
   const std::string_view name = types.name(id);
+  // The kernel's own context of kprobes is a typedef, whose name a program's struct may have.
+  if (type == ProgType::kprobe && name == "bpf_user_pt_regs_t") return true;
   return !wanted.empty() && !name.empty() && (name == wanted || is_projection(wanted, name));
+}
+
+namespace {
+
+bool is_user_registers(const btf::Btf& types, u32 id) {
+  while (btf::is_modifier(types.type(id).kind) && types.type(id).kind != btf::Kind::typedef_)
+    id = types.type(id).type;
+  return types.type(id).kind == btf::Kind::typedef_ && types.name(id) == "bpf_user_pt_regs_t";
+}
+
+/// What programs of a type may have for a context besides the struct of `rows`.
+bool is_special_context(const btf::Type& t, std::string_view name, ProgType type, AttachType attach) {
+  const bool structure = t.kind == btf::Kind::struct_;
+  const bool number = t.kind == btf::Kind::int_ && t.size == 8;
+  switch (type) {
+    case ProgType::kprobe:
+    case ProgType::perf_event:
+      return structure && name == "pt_regs";
+    case ProgType::raw_tracepoint:
+    case ProgType::raw_tracepoint_writable:
+    case ProgType::lsm:
+    case ProgType::struct_ops:
+      return number;
+    case ProgType::tracing:
+      if (attach == AttachType::trace_raw_tp)
+        return number || (structure && name == "bpf_raw_tracepoint_args");
+      if (attach == AttachType::trace_iter) return structure && name.starts_with("bpf_iter__");
+      return number && (attach == AttachType::trace_fentry || attach == AttachType::trace_fexit ||
+                        attach == AttachType::modify_return);
+    case ProgType::tracepoint:
+    case ProgType::syscall:
+    case ProgType::ext:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+std::string wrong_context_type(const btf::Btf& types, const btf::Type& pointer, ProgType type,
+                               AttachType attach) {
+  if ((type == ProgType::kprobe || type == ProgType::perf_event) && is_user_registers(types, pointer.type))
+    return {};
+  const u32 id = types.skip_modifiers(pointer.type);
+  const btf::Type& t = types.type(id);
+  if (t.kind == btf::Kind::void_) return {};
+  const std::string_view name = types.string(t.name_off);
+  if (name.empty()) return "type doesn't have a name";
+  if (is_special_context(t, name, type, attach)) return {};
+  const std::string_view wanted = program_context(type);
+  if (wanted.empty()) return "should be void pointer";
+  if (t.kind == btf::Kind::struct_ && name == wanted) return {};
+  return fmt::format("should be `struct {} *`", wanted);
 }
 
 }  // namespace skep::verifier::kfunc

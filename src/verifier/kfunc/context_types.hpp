@@ -13,5 +13,9 @@ namespace skep::verifier::kfunc {
 [[nodiscard]] bool is_projection(std::string_view program_name, std::string_view kernel_name);
 /// A pointer to the context of programs of this type (kernel: btf_is_prog_ctx_type()).
 [[nodiscard]] bool is_context_type(const btf::Btf& types, const btf::Type& pointer, ProgType type);
+/// Why a pointer cannot be one to the context though a tag says so; empty if it can (kernel:
+/// btf_validate_prog_ctx_type()).
+[[nodiscard]] std::string wrong_context_type(const btf::Btf& types, const btf::Type& pointer, ProgType type,
+                                             AttachType attach);
 
 }  // namespace skep::verifier::kfunc

@@ -40,6 +40,7 @@ struct CallMeta {
   const btf::Btf* kptr_btf = nullptr;  ///< whose types it names
   const btf::Btf* ret_btf = nullptr;   ///< of the per-CPU variable
   u32 ret_btf_id = 0;
+  u32 want_btf_id = 0;                 ///< the kernel's struct that is asked for, where no contract names one
   bool percpu_object = false;          ///< the program's own, by bpf_percpu_obj_new()
   const kfunc::Call* kfunc = nullptr;  ///< a kernel function's callback is entered, not a helper's
 };
@@ -268,6 +269,12 @@ class Walk {
   Status check_subprog_call(const isa::Insn& insn);
   Status check_global_call(u32 subprog);
   Status check_global_args(u32 subprog);
+  Status check_global_arg(u32 index, const GlobalArg& arg);
+  Status read_arg_tags(const btf::Btf& types, u32 func_id, u32 index, u32& tags);
+  Status kernel_type_of_arg(const btf::Btf& types, u32 target, u32 index, u32& kernel_id);
+  Status prepare_pointer_arg(const btf::Btf& types, u32 pointer_id, u32 index, u32 tags, GlobalArg& arg);
+  Status prepare_untrusted_arg(const btf::Btf& types, u32 target, u32 index, u32 tags, GlobalArg& arg);
+  void set_global_arg(RegState& reg, const GlobalArg& arg);
   Status enter_subprog(u32 subprog);
   void clear_packet_pointers();
   u32 acquire_reference(u32 insn_idx);
