@@ -29,8 +29,6 @@ Outcome<void> map_freeze(Cli& cli, Args args) {
   return {};
 }
 
-Outcome<void> no_event_pipe(Cli&, Args) { return not_supported("map event_pipe"); }
-
 constexpr std::array kVerbs{
     Verb{"show", map_show, "{ show | list }   [MAP]"},
     Verb{"list", map_show, ""},
@@ -44,7 +42,7 @@ constexpr std::array kVerbs{
     Verb{"getnext", map_getnext, "getnext    MAP [key DATA]"},
     Verb{"delete", map_delete, "delete     MAP  key DATA"},
     Verb{"pin", map_pin, "pin        MAP  FILE"},
-    Verb{"event_pipe", no_event_pipe, "event_pipe MAP [cpu N index M]"},
+    Verb{"event_pipe", map_event_pipe, "event_pipe MAP [cpu N index M]"},
     Verb{"peek", map_lookup, "peek       MAP"},
     Verb{"push", map_update, "push       MAP value VALUE"},
     Verb{"pop", map_pop, "pop        MAP"},

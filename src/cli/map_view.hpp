@@ -74,5 +74,6 @@ Outcome<void> map_lookup(Cli& cli, Args args);
 Outcome<void> map_getnext(Cli& cli, Args args);
 Outcome<void> map_delete(Cli& cli, Args args);
 Outcome<void> map_pop(Cli& cli, Args args);
+Outcome<void> map_event_pipe(Cli& cli, Args args);
 
 }  // namespace skep::cli

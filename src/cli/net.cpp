@@ -7,6 +7,7 @@
 
 #include "cli/objects.hpp"
 #include "cli/tables.hpp"
+#include "cli/xdp_chain.hpp"
 
 namespace skep::cli {
 
@@ -62,6 +63,22 @@ std::unexpected<Failure> tcx_refused(const AttachWord& word, std::string_view ac
   return kernel_refused_errno(fmt::format("interface {} {} failed", word.name, action), error);
 }
 
+/// One of several programs of the interface.
+Outcome<void> attach_chained(Cli& cli, const AttachWord& word, const ProgramRef& program, u32 ifindex,
+                             const XdpChainWords& words) {
+  Kernel& kernel = *TRY(cli.kernel());
+  const XdpRunConfig config = TRY(run_config_of(kernel, program.info));
+  const auto attached = kernel.xdp_attach({.ifindex = ifindex,
+                                           .prog_fd = program.handle.fd(),
+                                           .flags = word.xdp_flags,
+                                           .chained = true,
+                                           .priority = words.priority.value_or(config.priority),
+                                           .chain_call = words.chain_call.value_or(config.chain_call)});
+  if (!attached) return attachment_refused(cli, word, "attach", attached.error());
+  cli.nothing_to_show();
+  return {};
+}
+
 Outcome<void> net_attach(Cli& cli, Args args) {
   TRY(args.require(5, kInvalid));
   const AttachWord& word = *TRY(take_attach_word(args));
@@ -74,6 +91,11 @@ Outcome<void> net_attach(Cli& cli, Args args) {
   const u32 ifindex = TRY(take_device(args, kInvalid));
   bool overwrite = false;
   bool prepend = false;
+  const XdpChainWords chain = word.tcx ? XdpChainWords{} : TRY(take_chain_words(args));
+  if (chain.chained) {
+    TRY(args.finished());
+    return attach_chained(cli, word, *program, ifindex, chain);
+  }
   if (args.take_if("overwrite")) {
     overwrite = true;
   } else if (word.tcx && args.take_if("prepend")) {
@@ -105,6 +127,8 @@ Outcome<void> net_detach(Cli& cli, Args args) {
   TRY(args.require(3, kInvalid));
   const AttachWord& word = *TRY(take_attach_word(args));
   const u32 ifindex = TRY(take_device(args, kInvalid));
+  std::optional<ProgramRef> one;  // of several
+  if (!args.empty() && !word.tcx) one = TRY(take_program(cli, args));
   TRY(args.finished());
   if (word.tcx) {
     ProgAttach detach;
@@ -115,8 +139,12 @@ Outcome<void> net_detach(Cli& cli, Args args) {
     cli.nothing_to_show();
     return {};
   }
-  const u32 flags = word.xdp_flags | uapi::XDP_FLAGS_UPDATE_IF_NOEXIST;
-  const auto detached = TRY(cli.kernel())->xdp_attach({.ifindex = ifindex, .flags = flags});
+  const u32 flags = word.xdp_flags | (one ? 0 : uapi::XDP_FLAGS_UPDATE_IF_NOEXIST);
+  const auto detached = TRY(cli.kernel())
+                            ->xdp_attach({.ifindex = ifindex,
+                                          .flags = flags,
+                                          .expected_fd = one ? one->handle.fd() : -1,
+                                          .chained = one.has_value()});
   if (!detached) return attachment_refused(cli, word, "detach", detached.error());
   cli.nothing_to_show();
   return {};
@@ -177,6 +205,10 @@ Outcome<NetView> view_net(Kernel& kernel, u32 ifindex) {
 void print_plain(Cli& cli, const NetView& view) {
   cli.print("xdp:\n");
   for (const XdpAttachment& at : view.xdp) {
+    for (const XdpChainEntry& entry : at.chain)
+      cli.print("{}({}) {} id {} priority {} chain_call {}\n", at.ifname, at.ifindex,
+                modes_of(at).front().word, entry.prog_id, entry.priority, chain_call_text(entry.chain_call));
+    if (!at.chain.empty()) continue;
     cli.print("{}({})", at.ifname, at.ifindex);
     for (const ModeWord& mode : modes_of(at)) cli.print(" {} id {}", mode.word, mode.id);
     cli.print("\n");
@@ -217,12 +249,31 @@ void print_tc(JsonWriter& json, const TcAttachment& at) {
   json.end_object();
 }
 
+/// One object for each of several programs.
+void print_chain(JsonWriter& json, const XdpAttachment& at) {
+  for (const XdpChainEntry& entry : at.chain) {
+    json.begin_object();
+    json.field("devname", std::string_view(at.ifname));
+    json.field("ifindex", at.ifindex);
+    json.field("mode", modes_of(at).front().word);
+    json.field("id", entry.prog_id);
+    json.field("priority", entry.priority);
+    json.name("chain_call");
+    json.begin_array();
+    for (const std::string_view action : chain_call_names(entry.chain_call)) json.string(action);
+    json.end_array();
+    json.end_object();
+  }
+}
+
 void print_json(JsonWriter& json, const NetView& view) {
   json.begin_array();
   json.begin_object();
   json.name("xdp");
   json.begin_array();
   for (const XdpAttachment& at : view.xdp) {
+    print_chain(json, at);
+    if (!at.chain.empty()) continue;
     json.begin_object();
     json.field("devname", std::string_view(at.ifname));
     json.field("ifindex", at.ifindex);
@@ -275,6 +326,10 @@ constexpr std::array kVerbs{
     Verb{"attach", net_attach, "attach ATTACH_TYPE PROG dev <devname> [ overwrite | prepend ]"},
     Verb{"detach", net_detach, "detach ATTACH_TYPE dev <devname>"},
     Verb{"help", nullptr, "help"},
+    Verb{"attach", net_attach,
+         "attach ATTACH_TYPE PROG dev <devname> [multi] [priority N] [chain_call ACTION[,ACTION...]]\n"
+         "detach ATTACH_TYPE dev <devname> PROG    (one of several XDP programs)",
+         true},
 };
 
 }  // namespace

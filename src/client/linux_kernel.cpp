@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -137,16 +139,49 @@ Result<u32> LinuxKernel::possible_cpus() {
 
 Result<MapMemory> LinuxKernel::map_memory(int map) {
   const MapInfo info = TRY(map_info(map));
-  if (info.type != MapType::array || (info.flags & uapi::F_MMAPABLE) == 0)
-    return fail(EINVAL, "only an array made with BPF_F_MMAPABLE can be mapped");
-  MapMemory memory;
-  const int copy = ::fcntl(map, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) return fail_errno("dup");
-  memory.fd.reset(copy);
-  memory.stride = (info.value_size + 7) & ~7u;
+  const bool ring = info.type == MapType::ringbuf || info.type == MapType::user_ringbuf;
+  if (!ring && (info.type != MapType::array || (info.flags & uapi::F_MMAPABLE) == 0))
+    return fail(EINVAL, "only ring buffers, and arrays made with BPF_F_MMAPABLE, can be mapped");
+  const auto copy = [map]() -> Result<UniqueFd> {
+    UniqueFd fd(::fcntl(map, F_DUPFD_CLOEXEC, 0));
+    if (!fd) return fail_errno("dup");
+    return fd;
+  };
   const u64 page = static_cast<u64>(::sysconf(_SC_PAGESIZE));
+  MapMemory memory;
+  memory.fd = TRY(copy());
+  if (ring) {
+    memory.offset = page;
+    memory.size = page + 2 * u64{info.max_entries};
+    memory.consumer = TRY(copy());
+    memory.wake = TRY(copy());
+    return memory;
+  }
+  memory.stride = (info.value_size + 7) & ~7u;
   memory.size = (u64{memory.stride} * info.max_entries + page - 1) / page * page;
   return memory;
+}
+
+Result<EventRing> LinuxKernel::map_events(int map, const EventSpec& spec) {
+  if (const MapInfo info = TRY(map_info(map)); info.type != MapType::perf_event_array)
+    return fail(EINVAL, fmt::format("map {}: only a perf_event_array has events", info.id));
+  perf_event_attr attr{};
+  attr.size = sizeof attr;
+  attr.type = PERF_TYPE_SOFTWARE;
+  attr.config = PERF_COUNT_SW_BPF_OUTPUT;
+  attr.sample_type = PERF_SAMPLE_TIME | PERF_SAMPLE_RAW;
+  attr.sample_period = 1;
+  attr.wakeup_events = 1;
+  EventRing ring;
+  ring.size = (1 + u64{spec.pages}) * static_cast<u64>(::sysconf(_SC_PAGESIZE));
+  ring.memory.reset(static_cast<int>(::syscall(SYS_perf_event_open, &attr, -1, spec.cpu, -1,
+                                               static_cast<unsigned long>(PERF_FLAG_FD_CLOEXEC))));
+  if (!ring.memory) return fail_errno(fmt::format("a perf event on CPU {}", spec.cpu));
+  const int event = ring.memory.get();
+  if (::ioctl(event, PERF_EVENT_IOC_ENABLE, 0) < 0) return fail_errno("a perf event");
+  TRY(map_update_elem(map, bytes_of(spec.index), bytes_of(event), uapi::ANY));
+  ring.wake = TRY(ring.memory.duplicate());
+  return ring;
 }
 
 Result<UniqueFd> LinuxKernel::trace_pipe() {

@@ -17,6 +17,8 @@ class LinuxKernel final : public AttrKernel {
   [[nodiscard]] std::string_view kernel_name() const override { return "linux"; }
   Result<void> obj_pin(int object, ObjectKind kind, const std::string& path) override;
   Result<MapMemory> map_memory(int map) override;
+  /// A real perf event. It stays in its slot until the map's descriptor is closed.
+  Result<EventRing> map_events(int map, const EventSpec& spec) override;
   Result<u32> possible_cpus() override;
   Result<std::string> pin_directory() override;
   Result<void> xdp_attach(const XdpAttach& attach) override;

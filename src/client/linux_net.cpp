@@ -113,6 +113,8 @@ Result<void> clsact_filters(const Interface& on, u32 parent, std::string_view ki
 }  // namespace
 
 Result<void> LinuxKernel::xdp_attach(const XdpAttach& attach) {
+  if (attach.chained)
+    return fail(EOPNOTSUPP, "Linux runs one XDP program on an interface; several are libxdp's dispatcher");
   RtNetlink netlink = TRY(RtNetlink::open());
   std::array<char, 256> buffer{};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());

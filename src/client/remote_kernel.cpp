@@ -27,6 +27,10 @@ std::string text_of(const char (&text)[N]) {
   return {text, ::strnlen(text, N)};
 }
 
+std::unexpected<Error> unexpected_descriptors() {
+  return fail(EPROTO, "the daemon's answer has other descriptors than the question is for");
+}
+
 /// bpf(2) takes a path relative to the caller's directory, which the daemon does not share.
 Result<std::string> absolute(const std::string& path) {
   if (path.starts_with('/')) return path;
@@ -92,7 +96,11 @@ Result<wire::Reply> RemoteKernel::round_trip(const BpfCall& call) {
   return reply;
 }
 
-Result<int> RemoteKernel::bpf(const BpfCall& call) { return TRY(round_trip(call)).fd.release(); }
+Result<int> RemoteKernel::bpf(const BpfCall& call) {
+  auto reply = TRY(round_trip(call));
+  if (reply.fds.size() > 1) return unexpected_descriptors();
+  return reply.fds.empty() ? -1 : reply.fds.front().release();
+}
 
 Result<wire::Reply> RemoteKernel::ask(wire::Own command, bool on_interfaces) {
   wire::Value none{};
@@ -139,7 +147,25 @@ Result<MapMemory> RemoteKernel::map_memory(int map) {
   BpfCall call(static_cast<u32>(wire::Own::map_memory), a);
   a.map_fd = call.fd(map);
   auto reply = TRY(round_trip(call));
-  return MapMemory{std::move(reply.fd), a.offset, a.size, a.stride};
+  if (reply.fds.size() != 1 && reply.fds.size() != 3) return unexpected_descriptors();
+  MapMemory memory{std::move(reply.fds[0]), a.offset, a.size, a.stride};
+  if (reply.fds.size() == 3) {
+    memory.consumer = std::move(reply.fds[1]);
+    memory.wake = std::move(reply.fds[2]);
+  }
+  return memory;
+}
+
+Result<EventRing> RemoteKernel::map_events(int map, const EventSpec& spec) {
+  wire::MapEvents a{};
+  BpfCall call(static_cast<u32>(wire::Own::map_events), a);
+  a.map_fd = call.fd(map);
+  a.cpu = spec.cpu;
+  a.index = spec.index;
+  a.pages = spec.pages;
+  auto reply = TRY(round_trip(call));
+  if (reply.fds.size() != 2) return unexpected_descriptors();
+  return EventRing{std::move(reply.fds[0]), a.size, std::move(reply.fds[1])};
 }
 
 Result<u32> RemoteKernel::possible_cpus() {
@@ -162,6 +188,9 @@ Result<void> RemoteKernel::xdp_attach(const XdpAttach& attach) {
   a.prog_fd = call.fd(attach.prog_fd);
   a.flags = attach.flags;
   a.expected_fd = call.fd(attach.expected_fd);
+  a.chained = attach.chained ? 1 : 0;
+  a.priority = attach.priority;
+  a.chain_call = attach.chain_call;
   call.acts_on_interfaces();
   TRY(round_trip(call));
   return {};
@@ -177,8 +206,11 @@ Result<std::vector<XdpAttachment>> RemoteKernel::xdp_query() {
   const auto reply = TRY(ask(wire::Own::xdp_query, true));
   std::vector<XdpAttachment> result;
   for (const auto& record : TRY(records_of<wire::XdpRecord>(reply.blob))) {
-    result.push_back({record.ifindex, text_of(record.ifname), static_cast<XdpMode>(record.mode),
-                      record.prog_id, record.drv_prog_id, record.skb_prog_id, record.hw_prog_id});
+    if (record.chained == 0 || result.empty() || result.back().ifindex != record.ifindex)
+      result.push_back({record.ifindex, text_of(record.ifname), static_cast<XdpMode>(record.mode),
+                        record.prog_id, record.drv_prog_id, record.skb_prog_id, record.hw_prog_id});
+    if (record.chained != 0)
+      result.back().chain.push_back({record.prog_id, record.priority, record.chain_call});
   }
   return result;
 }
@@ -211,7 +243,11 @@ Result<std::vector<TcAttachment>> RemoteKernel::tc_query() {
   return result;
 }
 
-Result<UniqueFd> RemoteKernel::trace_pipe() { return TRY(ask(wire::Own::trace_pipe)).fd; }
+Result<UniqueFd> RemoteKernel::trace_pipe() {
+  auto reply = TRY(ask(wire::Own::trace_pipe));
+  if (reply.fds.size() != 1) return unexpected_descriptors();
+  return std::move(reply.fds.front());
+}
 
 Result<void> RemoteKernel::set_stats_enabled(bool on) {
   wire::Value a{on ? 1u : 0u};

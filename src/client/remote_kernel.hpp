@@ -23,6 +23,7 @@ class RemoteKernel final : public AttrKernel {
   Result<void> obj_pin(int object, ObjectKind kind, const std::string& path) override;
   Result<Handle> obj_get(const std::string& path) override;
   Result<MapMemory> map_memory(int map) override;
+  Result<EventRing> map_events(int map, const EventSpec& spec) override;
   Result<u32> possible_cpus() override;
   Result<std::string> pin_directory() override;
   Result<void> xdp_attach(const XdpAttach& attach) override;

@@ -232,9 +232,10 @@ Result<Message> encode_reply(Reply reply) {
   body.bytes(bytes_of(std::string_view(reply.what)));
   body.bytes(reply.blob);
   for (const auto& write : reply.writes) body.bytes(write.bytes);
-  if (reply.fd) header.flags |= ReplyHeader::has_fd;
+  header.fd_count = static_cast<u32>(reply.fds.size());
   Message message = TRY(pack(header, std::move(body.take())));
-  if (reply.fd) message.fds.insert(message.fds.begin(), std::move(reply.fd));
+  message.fds.insert(message.fds.begin(), std::make_move_iterator(reply.fds.begin()),
+                     std::make_move_iterator(reply.fds.end()));
   return message;
 }
 
@@ -255,10 +256,9 @@ Result<Reply> decode_reply(Message message) {
   for (const WriteHeader& write : writes)
     reply.writes.push_back({write.address, copy(TRY(cursor.bytes(write.size)))});
   if (!cursor.at_end()) return fail(EPROTO, "a reply is longer than it says");
-  const bool has_fd = (header.flags & ReplyHeader::has_fd) != 0;
-  if (message.fds.size() != (has_fd ? 1u : 0u))
+  if (message.fds.size() != header.fd_count)
     return fail(EPROTO, "a reply with other descriptors than it says");
-  if (has_fd) reply.fd = std::move(message.fds.front());
+  reply.fds = std::move(message.fds);
   return reply;
 }
 

@@ -7,7 +7,7 @@
 //   request: RequestHeader, attr, SegmentHeader[], s32 label[], bytes of the `in` segments
 //            descriptors: those of the labels, the network namespace (flag), the memfd (flag)
 //   reply:   ReplyHeader, attr, WriteHeader[], error sentence, blob, bytes of the writes
-//            descriptors: the result (flag), the memfd (flag)
+//            descriptors: the results, the memfd (flag)
 #pragma once
 #include <sys/socket.h>
 
@@ -34,24 +34,26 @@ enum class Own : u32 {
   symbols,              ///< blob: u64 call_base, then {u64 address, u32 size, name} each
   set_stats,            ///< Value
   possible_cpus,        ///< Value
-  map_memory,           ///< MapMemory, and a descriptor
+  map_memory,           ///< MapMemory, and its descriptors: memory; of ring buffers consumer and wake, too
   fd_info,              ///< FdInfo
   status,               ///< blob: text
   stop,                 ///< the daemon ends; the connection closes when it has
   tap_add,              ///< Tap; ifindex comes back
   tap_delete,           ///< Tap
   helpers,              ///< Value: the program type; blob: u32 id[]
+  map_events,           ///< MapEvents, and the ring's descriptors: memory, wake
 };
 
 struct XdpAttach {
-  u32 ifindex, prog_fd, flags, expected_fd;
+  u32 ifindex, prog_fd, flags, expected_fd, chained, priority, chain_call;
 };
 struct Tap {
   u32 ifindex;
   char name[16];  ///< NUL-terminated
 };
+/// An interface with its program, or, `chained`, with one of its programs: the others follow.
 struct XdpRecord {
-  u32 ifindex, mode, prog_id, drv_prog_id, skb_prog_id, hw_prog_id;
+  u32 ifindex, mode, prog_id, drv_prog_id, skb_prog_id, hw_prog_id, chained, priority, chain_call;
   char ifname[16];
 };
 struct TcRecord {
@@ -66,6 +68,10 @@ struct Value {
 struct MapMemory {
   u32 map_fd, stride;
   u64 offset, size;
+};
+struct MapEvents {
+  u32 map_fd, cpu, index, pages;
+  u64 size;
 };
 struct FdInfo {
   u32 fd, kind;
@@ -83,10 +89,10 @@ struct SegmentHeader {
   u32 direction, pad;
 };
 struct ReplyHeader {
-  static constexpr u32 has_fd = 1, in_memfd = 2;
+  static constexpr u32 in_memfd = 2;
   u32 magic, flags;
   s32 error;  ///< errno, 0 for success
-  u32 attr_size, write_count, what_size;
+  u32 attr_size, write_count, what_size, fd_count, pad;
   u64 blob_size, body_size;
 };
 struct WriteHeader {
@@ -136,7 +142,7 @@ struct Reply {
   };
   std::vector<Write> writes;
   std::vector<std::byte> blob;
-  UniqueFd fd;
+  std::vector<UniqueFd> fds;
 };
 Result<Message> encode_reply(Reply reply);
 Result<Reply> decode_reply(Message message);

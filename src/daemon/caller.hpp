@@ -43,7 +43,7 @@ class Caller {
   virtual Result<ElementSizes> element_sizes(Kernel& kernel, u32 fd) = 0;
   /// Gives the caller a descriptor for the object: the result of its call.
   virtual Result<void> hand_out(Handle handle) = 0;
-  /// The same for a descriptor that is no object.
+  /// The same for a descriptor that is no object; several come in this order.
   virtual void hand_out(UniqueFd fd) = 0;
   /// Runs `body` on a thread within the caller's network namespace, and waits for it.
   virtual Result<void> in_network_namespace(const std::function<Result<void>()>& body) = 0;

@@ -32,6 +32,9 @@ Result<void> attach_xdp(Kernel& kernel, Caller& caller, wire::XdpAttach& a) {
   attach.prog_fd = TRY(optional(a.prog_fd));
   attach.flags = a.flags;
   attach.expected_fd = TRY(optional(a.expected_fd));
+  attach.chained = a.chained != 0;
+  attach.priority = a.priority;
+  attach.chain_call = a.chain_call;
   return caller.in_network_namespace([&] { return kernel.xdp_attach(attach); });
 }
 
@@ -48,9 +51,18 @@ Result<void> query_xdp(Kernel& kernel, Caller& caller, std::vector<std::byte>& b
                            each.drv_prog_id,
                            each.skb_prog_id,
                            each.hw_prog_id,
+                           each.chain.empty() ? 0u : 1u,
+                           0,
+                           0,
                            {}};
     set_text(record.ifname, each.ifname);
-    append(blob, record);
+    if (each.chain.empty()) append(blob, record);
+    for (const XdpChainEntry& entry : each.chain) {
+      record.prog_id = entry.prog_id;
+      record.priority = entry.priority;
+      record.chain_call = entry.chain_call;
+      append(blob, record);
+    }
   }
   return {};
 }
@@ -98,6 +110,18 @@ Result<void> give_memory(Kernel& kernel, Caller& caller, wire::MapMemory& a) {
   a.size = memory.size;
   a.stride = memory.stride;
   caller.hand_out(std::move(memory.fd));
+  if (!memory.consumer) return {};
+  caller.hand_out(std::move(memory.consumer));
+  caller.hand_out(std::move(memory.wake));
+  return {};
+}
+
+Result<void> give_events(Kernel& kernel, Caller& caller, wire::MapEvents& a) {
+  auto ring = TRY(kernel.map_events(TRY(object_of(caller, a.map_fd, ObjectKind::map)),
+                                    {.cpu = a.cpu, .index = a.index, .pages = a.pages}));
+  a.size = ring.size;
+  caller.hand_out(std::move(ring.memory));
+  caller.hand_out(std::move(ring.wake));
   return {};
 }
 
@@ -146,6 +170,8 @@ Result<void> serve_own(Kernel& kernel, Caller& caller, wire::Own command, MutByt
       });
     case wire::Own::map_memory:
       return with_attr<wire::MapMemory>(attr, [&](auto& a) { return give_memory(kernel, caller, a); });
+    case wire::Own::map_events:
+      return with_attr<wire::MapEvents>(attr, [&](auto& a) { return give_events(kernel, caller, a); });
     case wire::Own::tap_add:
     case wire::Own::tap_delete:
       return with_attr<wire::Tap>(

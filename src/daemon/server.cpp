@@ -251,7 +251,7 @@ wire::Reply Server::answer(const wire::Request& request, pid_t pid, const std::a
     reply.error = done.error().code;
     reply.what = done.error().what;
   } else {
-    reply.fd = caller.take_fd();
+    reply.fds = caller.take_fds();
   }
   reply.writes = caller.take_writes();
   return reply;

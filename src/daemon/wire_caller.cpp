@@ -79,7 +79,7 @@ Result<ElementSizes> WireCaller::element_sizes(Kernel& kernel, u32 fd) {
 }
 
 Result<void> WireCaller::hand_out(Handle handle) {
-  fd_ = TRY(objects_.hand_out(std::move(handle)));
+  fds_.push_back(TRY(objects_.hand_out(std::move(handle))));
   return {};
 }
 

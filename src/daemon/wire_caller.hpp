@@ -20,14 +20,14 @@ class WireCaller final : public Caller {
   Result<Object> object(u32 fd) override;
   Result<ElementSizes> element_sizes(Kernel& kernel, u32 fd) override;
   Result<void> hand_out(Handle handle) override;
-  void hand_out(UniqueFd fd) override { fd_ = std::move(fd); }
+  void hand_out(UniqueFd fd) override { fds_.push_back(std::move(fd)); }
   Result<void> in_network_namespace(const std::function<Result<void>()>& body) override;
   bool interrupted() override { return interrupted_.load(std::memory_order_relaxed); }
   std::pair<std::string, int> task() override;
 
   /// What the call left for the client.
   [[nodiscard]] std::vector<client::wire::Reply::Write> take_writes() { return std::move(writes_); }
-  [[nodiscard]] UniqueFd take_fd() { return std::move(fd_); }
+  [[nodiscard]] std::vector<UniqueFd> take_fds() { return std::move(fds_); }
 
  private:
   Result<ObjectTable::Entry*> entry(u32 fd);
@@ -37,7 +37,7 @@ class WireCaller final : public Caller {
   int pid_;
   const std::atomic<bool>& interrupted_;
   std::vector<client::wire::Reply::Write> writes_;
-  UniqueFd fd_;
+  std::vector<UniqueFd> fds_;
 };
 
 }  // namespace skep::daemon

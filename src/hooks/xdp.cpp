@@ -39,6 +39,10 @@ void XdpHook::run_some(const XdpProgram& program, std::span<net::Packet> packets
     buffers[i].rxq = &rxq_;
     buffers[i].frame_sz = packet.buffer_size;
   }
+  if (program.chain_call != 0) {
+    for (std::size_t i = 0; i < packets.size(); ++i) run_chain(program, packets[i], buffers[i]);
+    return;
+  }
   const BurstEntry run = program.burst.run != nullptr ? program.burst : BurstEntry{run_each, &program.entry};
   for (std::size_t first = 0; first < packets.size();) {
     const Burst burst{.contexts = &buffers[first],
@@ -55,6 +59,26 @@ void XdpHook::run_some(const XdpProgram& program, std::span<net::Packet> packets
       dispose(program, packet);
     }
   }
+}
+
+/// Several programs, one after the other on the packet as the one before left it. libxdp's dispatcher ends in
+/// XDP_PASS when the last program, too, lets its result go on.
+void XdpHook::run_chain(const XdpProgram& first, net::Packet& packet, progs::XdpBuff& buffer) noexcept {
+  run_.redirect = {};
+  run_.ctx = &buffer;
+  const XdpProgram* at = &first;
+  bool goes_on = false;
+  for (std::size_t next = 0;;) {
+    run_.tail_calls = 0;
+    packet.verdict = static_cast<u32>(at->entry(&buffer, &run_));
+    goes_on = packet.verdict < 32 && ((at->chain_call >> packet.verdict) & 1) != 0;
+    if (!goes_on || next == first.next.size()) break;
+    at = &first.next[next++];
+  }
+  if (goes_on) packet.verdict = uapi::XDP_PASS;
+  packet.data = buffer.data;
+  packet.data_end = buffer.data_end;
+  dispose(*at, packet);
 }
 
 void XdpHook::dispose(const XdpProgram& program, net::Packet& packet) noexcept {

@@ -4,6 +4,7 @@
 #include <array>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "helpers/burst.hpp"
 #include "net/port.hpp"
@@ -17,6 +18,10 @@ struct XdpProgram {
   u32 id = 0;
   std::array<char, 16> name{};  ///< NUL-terminated
   BurstEntry burst{};           ///< as entry, for many packets; may be null
+  /// Several programs: those that run after this one, each as far as the results before it let it
+  /// (libxdp's dispatcher). What the last one lets on is XDP_PASS.
+  std::vector<XdpProgram> next{};
+  u32 chain_call = 0;  ///< bits 1 << XDP_*: results with which the next one runs
 
   void set_name(std::string_view text);
 };
@@ -54,6 +59,7 @@ class XdpHook {
 
  private:
   void run_some(const XdpProgram& program, std::span<net::Packet> packets) noexcept;
+  void run_chain(const XdpProgram& first, net::Packet& packet, progs::XdpBuff& buffer) noexcept;
   void dispose(const XdpProgram& program, net::Packet& packet) noexcept;
   void trace_exception(const XdpProgram& program, u32 verdict) noexcept;
 

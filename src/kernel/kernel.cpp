@@ -1,5 +1,7 @@
 #include "kernel/kernel.hpp"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 
 namespace skep {
@@ -71,8 +73,8 @@ std::optional<ValueDescriptor> descriptor_in_value(MapType type, u32 value_size)
   }
 }
 
-Result<UniqueFd> Kernel::map_events(int) {
-  return fail(EOPNOTSUPP, "events of this kernel come through perf_event_open(2)");
+Result<EventRing> Kernel::map_events(int, const EventSpec&) {
+  return fail(EOPNOTSUPP, fmt::format("kernel '{}' has no perf events", kernel_name()));
 }
 
 }  // namespace skep

@@ -241,6 +241,18 @@ struct XdpAttach {
   int prog_fd = -1;      ///< -1 detaches
   u32 flags = 0;         ///< uapi::XDP_FLAGS_*
   int expected_fd = -1;  ///< with XDP_FLAGS_REPLACE
+  /// One of several programs of the interface, in the order of their priorities, as libxdp's dispatcher runs
+  /// them (LinuxKernel: EOPNOTSUPP). Detaching: the program `expected_fd` alone.
+  bool chained = false;
+  u32 priority = default_priority;
+  u32 chain_call = default_chain_call;  ///< bits 1 << XDP_*: results with which the next program runs
+  static constexpr u32 default_priority = 50, default_chain_call = 1u << 2;  // XDP_PASS
+};
+/// One of several XDP programs of an interface.
+struct XdpChainEntry {
+  u32 prog_id = 0;
+  u32 priority = 0;
+  u32 chain_call = 0;
 };
 enum class XdpMode : u8 { none = 0, driver = 1, generic = 2, offload = 3, multi = 4 };
 struct XdpAttachment {
@@ -249,6 +261,7 @@ struct XdpAttachment {
   XdpMode mode = XdpMode::none;
   u32 prog_id = 0;
   u32 drv_prog_id = 0, skb_prog_id = 0, hw_prog_id = 0;  ///< with XdpMode::multi
+  std::vector<XdpChainEntry> chain{};                    ///< in their order; prog_id is the first one's
 };
 
 /// A program at a tc hook of an interface (`net list` prints them).
@@ -281,8 +294,8 @@ struct MapMemory {
   u64 offset = 0;
   u64 size = 0;
   u32 stride = 0;  ///< bytes from one element to the next
-  // Ring buffers: `fd` has the producer's position (a page) and the data, twice its size.
-  UniqueFd consumer{};  ///< a page: the consumer's position
+  // Ring buffers: `fd` has, at `offset`, the producer's position (a page) and the data, twice its size.
+  UniqueFd consumer{};  ///< a page, at 0: the consumer's position
   UniqueFd wake{};      ///< readable when the other side has something
 };
 
@@ -309,11 +322,22 @@ struct ValueDescriptor {
 };
 [[nodiscard]] std::optional<ValueDescriptor> descriptor_in_value(MapType type, u32 value_size);
 
-/// In front of each datagram of Kernel::map_events().
-struct PerfEvent {
-  u32 cpu = 0;   ///< that the program ran on
-  u32 size = 0;  ///< bytes that follow
-  u64 lost = 0;  ///< events before this one that the reader was too slow for
+/// A perf event that takes what programs output to a perf_event_array (perf_event_open(2) of
+/// PERF_COUNT_SW_BPF_OUTPUT, which stands in a slot of the map).
+struct EventSpec {
+  u32 cpu = 0;     ///< whose output it takes; a program on another one gets EOPNOTSUPP
+  u32 index = 0;   ///< the slot of the map, which it takes over
+  u32 pages = 16;  ///< of data: a power of two
+};
+/// Its ring, as perf_event_open(2) lays it out: a page with the positions (struct perf_event_mmap_page), then
+/// the data, in which records are PERF_RECORD_SAMPLE with PERF_SAMPLE_TIME and PERF_SAMPLE_RAW, or
+/// PERF_RECORD_LOST.
+struct EventRing {
+  UniqueFd memory;  ///< to be mmapped MAP_SHARED
+  u64 size = 0;     ///< of all of it
+  /// Readable when there is something new; a hang-up when the kernel has gone. Closing every copy of it takes
+  /// the event out of its slot.
+  UniqueFd wake;
 };
 
 class Kernel {
@@ -346,9 +370,9 @@ class Kernel {
                                         u32& done) = 0;
   virtual Result<void> map_delete_batch(int map, ByteView keys, u32 count, u32& done) = 0;
   virtual Result<MapMemory> map_memory(int map) = 0;
-  /// What programs output to a perf_event_array, from now on: each read(2) gives a PerfEvent and its bytes.
-  /// EOPNOTSUPP: this kernel has perf events instead, which perf_event_open(2) makes.
-  virtual Result<UniqueFd> map_events(int map);
+  /// Puts a perf event in a slot of a perf_event_array. EINVAL: no such map, or `pages` is no power of two;
+  /// E2BIG: there is no such slot; ENODEV: no such CPU.
+  virtual Result<EventRing> map_events(int map, const EventSpec& spec);
 
   // Programs.
   virtual Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want = {},

@@ -152,7 +152,7 @@ Result<void> Map::freeze() {
   return {};
 }
 
-Result<UniqueFd> Map::events() {
+Result<EventRing> Map::events(const EventSpec&) {
   return fail(EINVAL, fmt::format("map {}: only a perf_event_array has events", facts_.id));
 }
 

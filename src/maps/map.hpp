@@ -102,9 +102,9 @@ class Map : public std::enable_shared_from_this<Map> {
   Result<void> freeze();
   /// The memory of an mmapable map: EINVAL for others, EPERM where its flags forbid it.
   virtual Result<MapMemory> memory();
-  /// A perf_event_array's records, as PerfEvent datagrams, from now on to this reader only.
-  /// EINVAL for other types.
-  virtual Result<UniqueFd> events();
+  /// Puts a perf event in a slot of a perf_event_array, as Kernel::map_events(); `spec.cpu` exists. EINVAL
+  /// for other types.
+  virtual Result<EventRing> events(const EventSpec& spec);
 
   /// Bytes charged for the map, by the kernel's formulas (ops->map_mem_usage).
   [[nodiscard]] virtual u64 memlock() const = 0;

@@ -24,7 +24,15 @@ std::string InterfaceTable::name(u32 ifindex) {
 }
 
 hooks::XdpProgram InterfaceTable::xdp_of(const Side& side) const {
-  return side.xdp != nullptr ? environment_.hook_program(*side.xdp) : hooks::XdpProgram{};
+  if (side.xdp.empty()) return {};
+  const auto step = [this](const XdpStep& of) {
+    hooks::XdpProgram program = environment_.hook_program(*of.program);
+    program.chain_call = of.chain_call;
+    return program;
+  };
+  hooks::XdpProgram first = step(side.xdp.front());
+  for (const XdpStep& of : std::span(side.xdp).subspan(1)) first.next.push_back(step(of));
+  return first;
 }
 
 hooks::TcChain InterfaceTable::chain_of(const Programs& programs) const {
@@ -44,7 +52,7 @@ Result<std::unique_ptr<hooks::InterfaceHook>> InterfaceTable::open(
   return hooks::InterfaceHook::open(TRY(tap->second.open_port()), config);
 }
 
-Result<void> InterfaceTable::put(const Key& key, std::shared_ptr<Program> xdp, Programs tc) {
+Result<void> InterfaceTable::put(const Key& key, XdpSteps xdp, Programs tc) {
   Side fresh{std::move(xdp), std::move(tc), nullptr};
   const auto it = sides_.find(key);
   if (fresh.empty()) {
@@ -70,21 +78,21 @@ Result<void> InterfaceTable::put(const Key& key, std::shared_ptr<Program> xdp, P
   return {};
 }
 
-Result<void> InterfaceTable::set_xdp(Place place, const std::shared_ptr<Program>& program) {
+Result<void> InterfaceTable::set_xdp(Place place, XdpSteps steps) {
   const Key key{place, TcDirection::ingress};
   const auto it = sides_.find(key);
-  return put(key, program, it != sides_.end() ? it->second.tc : Programs{});
+  return put(key, std::move(steps), it != sides_.end() ? it->second.tc : Programs{});
 }
 
 Result<void> InterfaceTable::set_tc(Place place, TcDirection direction, Programs programs) {
   const Key key{place, direction};
   const auto it = sides_.find(key);
-  return put(key, it != sides_.end() ? it->second.xdp : nullptr, std::move(programs));
+  return put(key, it != sides_.end() ? it->second.xdp : XdpSteps{}, std::move(programs));
 }
 
 Result<hooks::XdpStats> InterfaceTable::xdp_stats(Place place) const {
   const auto it = sides_.find({place, TcDirection::ingress});
-  if (it == sides_.end() || it->second.xdp == nullptr)
+  if (it == sides_.end() || it->second.xdp.empty())
     return fail(ENOENT, fmt::format("no XDP program at interface {}", place.ifindex));
   return it->second.hook->stats();
 }

@@ -23,6 +23,11 @@ struct Place {
 class InterfaceTable {
  public:
   using Programs = std::vector<std::shared_ptr<Program>>;
+  struct XdpStep {
+    std::shared_ptr<Program> program;
+    u32 chain_call = 0;  ///< bits 1 << XDP_*: results with which the next one runs
+  };
+  using XdpSteps = std::vector<XdpStep>;
   struct Environment {
     std::function<RunContext()> run_context;  ///< for another worker
     std::function<hooks::XdpProgram(const Program&)> hook_program;
@@ -35,9 +40,9 @@ class InterfaceTable {
   /// "" if there is none in the calling thread's network namespace.
   static std::string name(u32 ifindex);
 
-  /// The XDP program of an interface; null: none. If this opens a hook, the calling thread is in the
-  /// interface's network namespace. Errors are InterfaceHook::open()'s, and leave all as it was.
-  Result<void> set_xdp(Place place, const std::shared_ptr<Program>& program);
+  /// The XDP programs of an interface, in order; none: it has none. If this opens a hook, the calling thread
+  /// is in the interface's network namespace. Errors are InterfaceHook::open()'s, and leave all as it was.
+  Result<void> set_xdp(Place place, XdpSteps steps);
   /// The tcx programs of one side of an interface, in order; EOPNOTSUPP: egress of a TAP of our own.
   Result<void> set_tc(Place place, hooks::TcDirection direction, Programs programs);
 
@@ -58,17 +63,17 @@ class InterfaceTable {
 
  private:
   struct Side {
-    std::shared_ptr<Program> xdp;
+    XdpSteps xdp;
     Programs tc;
     std::unique_ptr<hooks::InterfaceHook> hook;
-    [[nodiscard]] bool empty() const { return xdp == nullptr && tc.empty(); }
+    [[nodiscard]] bool empty() const { return xdp.empty() && tc.empty(); }
   };
   struct Key {
     Place place;
     hooks::TcDirection direction = hooks::TcDirection::ingress;
     auto operator<=>(const Key&) const = default;
   };
-  Result<void> put(const Key& key, std::shared_ptr<Program> xdp, Programs tc);
+  Result<void> put(const Key& key, XdpSteps xdp, Programs tc);
   Result<std::unique_ptr<hooks::InterfaceHook>> open(const Key& key,
                                                      const hooks::InterfaceHookConfig& config) const;
   [[nodiscard]] hooks::XdpProgram xdp_of(const Side& side) const;

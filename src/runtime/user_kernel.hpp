@@ -61,7 +61,7 @@ class UserKernel final : public Kernel {
                                 u32& done) override;
   Result<void> map_delete_batch(int map, ByteView keys, u32 count, u32& done) override;
   Result<MapMemory> map_memory(int map) override;
-  Result<UniqueFd> map_events(int map) override;
+  Result<EventRing> map_events(int map, const EventSpec& spec) override;
 
   Result<Handle> prog_load(const ProgramSpec& spec, const LogRequest& want = {}, Log* log = nullptr) override;
   Result<TestRunResult> prog_test_run(int prog, const TestRunSpec& spec) override;

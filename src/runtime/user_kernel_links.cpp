@@ -181,7 +181,13 @@ Result<void> UserKernel::xdp_attach(const XdpAttach& attach) {
   for (const auto& program : {next, expected})
     if (program != nullptr && program->type != ProgType::xdp)
       return fail(EINVAL, fmt::format("program {} is not an XDP program", program->id));
-  return xdp_.attach(attach.ifindex, next, expected, attach.flags);
+  return xdp_.attach({.ifindex = attach.ifindex,
+                      .flags = attach.flags,
+                      .program = std::move(next),
+                      .expected = std::move(expected),
+                      .chained = attach.chained,
+                      .priority = attach.priority,
+                      .chain_call = attach.chain_call});
 }
 
 Result<std::vector<XdpAttachment>> UserKernel::xdp_query() {
@@ -227,6 +233,8 @@ Result<ProgQueryResult> UserKernel::prog_query(const ProgQuery& query) {
     case AttachType::netkit_peer:
       return ProgQueryResult{};  // skep makes no netkit devices: an interface has none
     default:
+      // Nothing can be attached to a control group: it has none.
+      if (attach_type_name(query.attach_type).starts_with("cgroup_")) return ProgQueryResult{};
       return fail(EINVAL,
                   fmt::format("querying {} is not supported by skep", attach_type_name(query.attach_type)));
   }

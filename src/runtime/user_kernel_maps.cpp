@@ -96,7 +96,12 @@ Result<void> UserKernel::map_update_batch(int fd, ByteView keys, ByteView values
 Result<void> UserKernel::map_delete_batch(int fd, ByteView keys, u32 count, u32& done) {
   return TRY(map(fd))->user_delete_batch(keys, count, done);
 }
-Result<UniqueFd> UserKernel::map_events(int fd) { return TRY(map(fd))->events(); }
+Result<EventRing> UserKernel::map_events(int fd, const EventSpec& spec) {
+  const maps::MapRef of = TRY(map(fd));
+  if (const u32 cpus = TRY(possible_cpus()); spec.cpu >= cpus)
+    return fail(ENODEV, fmt::format("there is no CPU {}: programs run on {}", spec.cpu, cpus));
+  return of->events(spec);
+}
 Result<MapMemory> UserKernel::map_memory(int fd) { return TRY(map(fd))->memory(); }
 
 }  // namespace skep::runtime

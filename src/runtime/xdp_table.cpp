@@ -61,7 +61,7 @@ Result<void> XdpTable::check(Place place, XdpMode mode, bool is_link, const Prog
   const Slot* slot = it != slots_.end() ? &it->second : nullptr;
   const bool same_mode = slot != nullptr && slot->mode == mode;
   if (same_mode && slot->link != nullptr) return fail(EBUSY, "Can't replace active BPF XDP link");
-  const Program* current = same_mode ? slot->program.get() : nullptr;
+  const Program* current = same_mode ? slot->members.front().program.get() : nullptr;
   if (is_link && current != nullptr) return fail(EBUSY, "Can't replace active XDP program with BPF link");
   if ((flags & uapi::XDP_FLAGS_REPLACE) != 0 && current != expected)
     return fail(EEXIST, "Active program does not match expected");
@@ -80,31 +80,68 @@ Result<void> XdpTable::check(Place place, XdpMode mode, bool is_link, const Prog
   return {};
 }
 
-Result<void> XdpTable::install(Place place, XdpMode mode, const std::shared_ptr<Program>& program,
-                               Link* link) {
-  TRY(interfaces_.set_xdp(place, program));
-  slots_.insert_or_assign(place, Slot{mode, program, link});
+Result<void> XdpTable::install(Place place, Slot slot) {
+  InterfaceTable::XdpSteps steps;
+  for (const Member& member : slot.members)
+    steps.push_back({member.program, slot.chained ? member.chain_call : 0});
+  TRY(interfaces_.set_xdp(place, std::move(steps)));
+  slots_.insert_or_assign(place, std::move(slot));
   return {};
+}
+
+/// libxdp's xdp_program__attach_multi(), without a dispatcher: the order is by priority, then by name
+/// (cmp_xdp_programs()), then by age.
+Result<void> XdpTable::attach_chained(Place place, XdpMode mode, const Request& request) {
+  const auto it = slots_.find(place);
+  const bool there = it != slots_.end() && it->second.mode == mode;
+  Slot changed = there && it->second.chained ? it->second : Slot{mode, {}, nullptr, true};
+  auto& members = changed.members;
+  const auto same = [&](const Member& member) {
+    return member.program == (request.program != nullptr ? request.program : request.expected);
+  };
+  const auto found = std::ranges::find_if(members, same);
+  if (request.program == nullptr) {
+    if (request.expected == nullptr) return fail(EINVAL, "which of the programs is to be detached?");
+    if (found == members.end())
+      return fail(ENOENT, fmt::format("Program {} is not one of the interface's", request.expected->id));
+    members.erase(found);
+    if (!members.empty()) return install(place, std::move(changed));
+    remove(place);
+    return {};
+  }
+  // One that was attached alone stays alone.
+  const u32 alone = there && !it->second.chained ? uapi::XDP_FLAGS_UPDATE_IF_NOEXIST : 0u;
+  TRY(check(place, mode, false, request.program.get(), nullptr, alone));
+  if (found != members.end()) return fail(EEXIST, "Program is already one of the interface's");
+  if (members.size() == most) return fail(E2BIG, fmt::format("An interface has at most {} programs", most));
+  const auto later = [&](const Member& member) {
+    return std::pair(member.priority, std::string_view(member.program->name)) >
+           std::pair(request.priority, std::string_view(request.program->name));
+  };
+  members.insert(std::ranges::find_if(members, later),
+                 {request.program, request.priority, request.chain_call});
+  return install(place, std::move(changed));
 }
 
 void XdpTable::remove(Place place) {
   const auto it = slots_.find(place);
   if (it == slots_.end()) return;
-  (void)interfaces_.set_xdp(place, nullptr);
+  (void)interfaces_.set_xdp(place, {});
   if (it->second.link != nullptr) it->second.link->ifindex = 0;
   slots_.erase(it);
 }
 
-Result<void> XdpTable::attach(u32 ifindex, const std::shared_ptr<Program>& program,
-                              const std::shared_ptr<Program>& expected, u32 flags) {
+Result<void> XdpTable::attach(const Request& request) {
+  const auto& [ifindex, flags, program, expected, chained, priority, chain_call] = request;
   sweep();
   if (InterfaceTable::name(ifindex).empty())
     return fail(ENODEV, fmt::format("there is no interface {}", ifindex));
   if ((flags & ~known_flags) != 0) return fail(EINVAL, fmt::format("XDP flags {:#x}", flags));
   const XdpMode mode = mode_of(ifindex, flags);
+  if (chained) return attach_chained(InterfaceTable::here(ifindex), mode, request);
   if (auto ok = check(InterfaceTable::here(ifindex), mode, false, program.get(), expected.get(), flags); !ok)
     return ok;
-  if (program != nullptr) return install(InterfaceTable::here(ifindex), mode, program, nullptr);
+  if (program != nullptr) return install(InterfaceTable::here(ifindex), {mode, {{program}}, nullptr, false});
   const auto it = slots_.find(InterfaceTable::here(ifindex));
   if (it != slots_.end() && it->second.mode == mode) remove(it->first);
   return {};
@@ -119,14 +156,14 @@ Result<void> XdpTable::attach_link(Link& link) {
   const Place place = InterfaceTable::here(link.ifindex);
   link.netns = place.netns;
   if (auto ok = check(place, mode, true, link.program.get(), nullptr, link.flags); !ok) return ok;
-  return install(place, mode, link.program, &link);
+  return install(place, {mode, {{link.program}}, &link, false});
 }
 
 Result<void> XdpTable::update_link(Link& link, const std::shared_ptr<Program>& program) {
   sweep();
   const auto it = slots_.find(Place{link.netns, link.ifindex});
   if (it == slots_.end() || it->second.link != &link) return fail(ENOLINK, "the link is detached");
-  return install(it->first, it->second.mode, program, &link);
+  return install(it->first, {it->second.mode, {{program}}, &link, false});
 }
 
 void XdpTable::link_gone(Link& link) noexcept {
@@ -144,8 +181,10 @@ std::vector<XdpAttachment> XdpTable::query() {
     attachment.ifindex = place.ifindex;
     attachment.ifname = InterfaceTable::name(place.ifindex);
     attachment.mode = slot.mode;
-    attachment.prog_id = slot.program->id;
-    (slot.mode == XdpMode::driver ? attachment.drv_prog_id : attachment.skb_prog_id) = slot.program->id;
+    attachment.prog_id = slot.members.front().program->id;
+    (slot.mode == XdpMode::driver ? attachment.drv_prog_id : attachment.skb_prog_id) = attachment.prog_id;
+    for (const Member& member : slot.chained ? slot.members : std::vector<Member>())
+      attachment.chain.push_back({member.program->id, member.priority, member.chain_call});
     attachments.push_back(std::move(attachment));
   }
   return attachments;
