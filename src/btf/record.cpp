@@ -20,7 +20,7 @@ struct Named {
 };
 constexpr Named named_fields[] = {
     {"bpf_spin_lock", FieldKind::spin_lock, 4, 4, true},
-    {"bpf_res_spin_lock", FieldKind::res_spin_lock, 8, 8, true},
+    {"bpf_res_spin_lock", FieldKind::res_spin_lock, 4, 4, true},
     {"bpf_timer", FieldKind::timer, 16, 8, true},
     {"bpf_wq", FieldKind::workqueue, 16, 8, true},
     {"bpf_task_work", FieldKind::task_work, 8, 8, true},

@@ -120,6 +120,7 @@ Status Walk::push_callback(const CallMeta& meta) {
   mark_known_zero_pointer(callee->regs[frame_pointer], Base::stack);
   callee->regs[frame_pointer].frameno = callee->frameno;
   path->frame[++path->curframe] = callee;
+  scratched.all();
   CHECK(set_callback_args(meta, caller.regs, *callee));
   ++path->callback_unroll_depth;
   ++caller.callback_depth;
@@ -142,6 +143,7 @@ Status Walk::push_async_callback(const CallMeta& meta) {
   frame->subprogno = meta.subprogno;
   mark_known_zero_pointer(frame->regs[frame_pointer], Base::stack);
   path->frame[0] = frame;
+  scratched.all();
   frame->async_entry_count = e.cur->cur().async_entry_count + 1;
   return set_callback_args(meta, regs(), *frame);
 }

@@ -189,9 +189,14 @@ Status Walk::check_kfunc_map(Call& call, u32 regno) {
   if (!has_map || reg.map == nullptr) return e.reject(EINVAL, "pointer in R{} isn't map pointer\n", regno);
   const btf::Record& record = reg.map->record;
   if (call.map != nullptr && (record.workqueue_off >= 0 || record.task_work_off >= 0) &&
-      (call.map != reg.map || call.map_uid != reg.map_uid))
-    return e.reject(EINVAL, "{} pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}\n",
-                    record.workqueue_off >= 0 ? "workqueue" : "bpf_task_work", call.map_uid, reg.map_uid);
+      (call.map != reg.map || call.map_uid != reg.map_uid)) {
+    if (record.task_work_off >= 0)
+      return e.reject(EINVAL,
+                      "bpf_task_work pointer in R2 map_uid={} doesn't match map pointer in R3 map_uid={}\n",
+                      call.map_uid, reg.map_uid);
+    return e.reject(EINVAL, "workqueue pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}\n",
+                    call.map_uid, reg.map_uid);
+  }
   call.map = reg.map;
   call.map_uid = reg.map_uid;
   return passed;

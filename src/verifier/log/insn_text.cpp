@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "btf/kernel_btf.hpp"
 #include "isa/disasm.hpp"
 #include "verifier/front/insns.hpp"
 
@@ -18,6 +19,9 @@ struct Names {
 
 std::string call_name(const void* self, const isa::Insn& insn) {
   const auto& names = *static_cast<const Names*>(self);
+  const btf::Btf* types = names.input.vmlinux != nullptr ? names.input.vmlinux->types() : nullptr;
+  if (is_kfunc_call(insn) && types != nullptr)
+    return fmt::format("{}#{}", types->name(static_cast<u32>(insn.imm)), insn.imm);
   if (!is_helper_call(insn) || names.input.helper_name == nullptr) return {};
   if (insn.imm == 0) return "bpf_unspec#0";  // has a name, is no helper
   return fmt::format("{}#{}", names.input.helper_name(static_cast<u32>(insn.imm)), insn.imm);

@@ -105,6 +105,9 @@ int Walk::backtrack_call(s32 idx, s32 subseq_idx) {
 int Walk::backtrack_exit(s32 subseq_idx) {
   const bool from_call = subseq_idx >= 1 && is_subprog_call(insns[static_cast<u32>(subseq_idx) - 1]);
   const bool result_asked = from_call && bt.has_reg(0);
+  // The arguments of a function that calls back were what they are before it called.
+  if (subseq_idx >= 0 && e.program.notes[static_cast<u32>(subseq_idx)].calls_callback)
+    bt.regs[bt.frame] &= ~argument_regs;
   if (from_call && (bt.regs[bt.frame] & argument_regs) != 0) return EFAULT;
   bt.clear_reg(0);
   if (bt.frame + 1 >= limits::max_call_frames) return EFAULT;

@@ -123,6 +123,7 @@ void print_dynptr(Log& log, const RegState& dynptr, u32 slot) {
   bool comma = false;
   if (dynptr.id != 0) attribute(text, comma, fmt::format("id={}", dynptr.id));
   if (dynptr.ref_obj_id != 0) attribute(text, comma, fmt::format("ref_id={}", dynptr.ref_obj_id));
+  attribute(text, comma, "dynptr_id=1");  // the mark of the first slot, which lies where that id would
   log.write(fmt::format(" fp{}=dynptr_{}({})", -8 * (static_cast<s32>(slot) + 1),
                         dynptr_kind_name(dynptr_kind(dynptr)), text));
 }
@@ -166,12 +167,10 @@ void print_frame(Log& log, const State& state, const Frame& frame, const Scratch
     const std::string text = slot_text(frame.slots[i], frame.frameno);
     if (!text.empty()) log.write(fmt::format(" fp{}={}", -8 * (static_cast<s32>(i) + 1), text));
   }
-  bool first = true;
-  for (u32 i = 0; i < state.ref_count; ++i) {
-    if (state.refs[i].id == 0) continue;
-    log.write(fmt::format("{}{}", first ? " refs=" : ",", state.refs[i].id));
-    first = false;
-  }
+  // Locks of maps have no id: where one is the first, nothing is shown.
+  const u32 shown = state.ref_count != 0 && state.refs[0].id != 0 ? state.ref_count : 0;
+  for (u32 i = 0; i < shown; ++i)
+    if (state.refs[i].id != 0) log.write(fmt::format("{}{}", i == 0 ? " refs=" : ",", state.refs[i].id));
   if (frame.in_callback) log.write(" cb");
   if (frame.in_async_callback) log.write(" async_cb");
   log.write("\n");

@@ -114,15 +114,16 @@ Status Walk::reject_out_of_range(const RegState& reg, ReturnRange range, std::st
                   range.min, range.max);
 }
 
-/// Callbacks that run by themselves return 0.
+/// Callbacks that run by themselves return 0, work of a task any number of 32 bits.
 Status Walk::check_async_return(u32 regno, std::string_view reg_name) {
   const RegState& reg = regs()[regno];
   if (!reg.is_scalar())
     return e.reject(EINVAL, "At async callback return the register R{} is not a known value ({})\n", regno,
                     type_text(reg.type));
   CHECK(mark_precise(regno));
-  if (reg.num.smin < 0 || reg.num.smax > 0)
-    return reject_out_of_range(reg, {0, 0}, "At async callback return", reg_name);
+  const ReturnRange range = e.cur->frame[0]->callback_range;
+  if (reg.num.smin < range.min || reg.num.smax > range.max)
+    return reject_out_of_range(reg, range, "At async callback return", reg_name);
   return passed;
 }
 

@@ -39,11 +39,24 @@ Status Walk::run_subprog(u32 subprog) {
   state.first_insn_idx = e.insn_idx;
   state.last_insn_idx = ~u32{0};
   prepare_entry(subprog);
-  Status status = subprog != 0 ? set_global_args(subprog) : passed;
+  Status status = passed;
+  if (subprog != 0) {
+    status = set_global_args(subprog);
+  } else {
+    say_of_main_signature();
+  }
   if (status.ok()) status = loop();
   if (status.ok() && !e.log.level2()) e.log.reset(0);
   drop_paths();
   return status;
+}
+
+/// A main program whose BTF signature is none of a global function's is verified all the same; the log says
+/// what is wrong with it.
+void Walk::say_of_main_signature() {
+  const u32 id = e.program.subprogs[0].type_id;
+  if (e.input.btf == nullptr || id == 0 || e.input.btf->type(id).linkage != btf::linkage_global) return;
+  (void)prepare_global_args(0);
 }
 
 void Walk::prepare_entry(u32 subprog) {

@@ -111,6 +111,7 @@ class Walk {
   void print_source_line(u32 idx);
   void print_insn_text(u32 idx);
   void prepare_entry(u32 subprog);
+  void say_of_main_signature();
   Status prepare_global_args(u32 subprog);
   Status set_global_args(u32 subprog);
 
