@@ -43,7 +43,7 @@ Status Walk::check_helper_known(s32 func_id, const helpers::Contract*& contract)
   contract = e.input.helper != nullptr
                  ? e.input.helper(e.input.type, e.input.expected_attach_type, static_cast<u32>(func_id))
                  : nullptr;
-  if (contract != nullptr) return passed;
+  if (contract != nullptr && !iterator_lacks(func_id)) return passed;
   return e.reject(EINVAL, "program of this type cannot use helper {}\n", helper_text(func_id));
 }
 
@@ -61,6 +61,7 @@ Status Walk::check_helper_call(const Insn& insn) {
   CHECK(check_helper_known(func_id, contract));
   if (!e.input.gpl_compatible && contract->gpl_only)
     return e.reject(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program\n");
+  if (!target_allows(func_id)) return e.reject(EINVAL, "helper call is not allowed in probe\n");
   if (contract->might_sleep && !e.cur->in_sleepable)
     return e.reject(EINVAL, "helper call might sleep in a non-sleepable prog\n");
   if (contract->might_sleep)
@@ -79,6 +80,7 @@ Status Walk::check_helper_call(const Insn& insn) {
   clear_caller_saved(e.cur->cur());
   CHECK(set_call_result(*contract, meta));
   CHECK(check_map_helper_pair(meta.map, func_id));
+  if (func_id == fn_id::get_func_ip) CHECK(check_get_func_ip());
   if (func_id == fn_id::tail_call) return e.cur->curframe != 0 ? leave_by_tail_call() : passed;
   if (contract->changes_packet || meta.changes_packet) clear_packet_pointers();
   return passed;

@@ -24,7 +24,8 @@ inline constexpr s32 map_lookup_elem = 1, map_update_elem = 2, map_delete_elem =
                      dynptr_from_mem = 197, inode_storage_get = 145, inode_storage_delete = 146,
                      task_storage_get = 156, task_storage_delete = 157, cgrp_storage_get = 210,
                      cgrp_storage_delete = 211, kptr_xchg = 194, skc_to_unix_sock = 178,
-                     skc_to_mptcp_sock = 196, user_ringbuf_drain = 209;
+                     skc_to_mptcp_sock = 196, user_ringbuf_drain = 209, setsockopt = 49, getsockopt = 57,
+                     d_path = 147, ima_inode_hash = 161, get_func_ip = 173, ima_file_hash = 193;
 
 /// The result is a reference that must be released.
 inline bool acquires(s32 id, const maps::MapFacts* map) {

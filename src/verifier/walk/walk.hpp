@@ -283,6 +283,10 @@ class Walk {
   Status release_reference(u32 id);
   std::string helper_text(s32 func_id) const;  ///< "bpf_map_lookup_elem#1"
 
+  [[nodiscard]] bool target_allows(s32 func_id) const;
+  [[nodiscard]] bool iterator_lacks(s32 func_id) const;
+  Status check_get_func_ip();
+
   Status check_btf_arg(u32 regno, const helpers::ArgSpec& spec, const CallMeta& meta);
   Status check_kptr_arg(u32 regno, CallMeta& meta);
   Status release_to_kptr(u32 ref_obj_id);
