@@ -91,6 +91,25 @@ Access access_of(const ArgSpec& spec) {
   return (spec.flags & (helpers::mem_write | helpers::uninit)) != 0 ? Access::write : Access::read;
 }
 
+/// Programs see the context as the kernel has it (kernel: bpf_verifier_ops without convert_ctx_access).
+bool plain_context(ProgType type) {
+  switch (type) {
+    case ProgType::kprobe:
+    case ProgType::tracepoint:
+    case ProgType::raw_tracepoint:
+    case ProgType::raw_tracepoint_writable:
+    case ProgType::tracing:
+    case ProgType::lsm:
+    case ProgType::struct_ops:
+    case ProgType::syscall:
+    case ProgType::cgroup_device:
+    case ProgType::netfilter:
+      return true;
+    default:
+      return false;
+  }
+}
+
 /// What a map's value is depends on the map: sockets, or what a filter is asked for (kernel:
 /// resolve_map_arg_type()).
 ArgSpec spec_for_map(const ArgSpec& spec, const CallMeta& meta) {
@@ -277,7 +296,7 @@ Status Walk::check_helper_mem(u32 regno, s32 size, Access access, bool zero_size
       if (size <= 0) break;
       return check_btf_access(regno, reg.off, static_cast<u32>(size), Access::read, -1);
     case Base::ctx:  // of the types whose context is plain bytes: as much of it as is asked for
-      if (e.input.type != ProgType::syscall) break;
+      if (!plain_context(e.input.type)) break;
       if (size == 0) return zero_size_allowed ? passed : Status(EACCES);
       return check_mem_access(regno, size - 1, 1, access, -1, false, false);
     case Base::mem:

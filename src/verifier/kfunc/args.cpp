@@ -248,7 +248,9 @@ Status Walk::check_kfunc_arg_value(Call& call, u32 arg, KfuncArg kind, bool& ski
     case K::dynptr:
       return check_kfunc_dynptr(call, regno);
     case K::const_str:
-      return unsupported("constant strings as arguments of kernel functions");
+      if (reg.type != Base::map_value)
+        return e.reject(EINVAL, "arg#{} doesn't point to a const string\n", arg);
+      return check_const_string(regno);
     default:
       return check_kfunc_object(call, arg, kind);
   }

@@ -22,6 +22,8 @@ Status Walk::check_kfunc_call(const isa::Insn& insn) {
   call.proto = &types->type(function.type);
   const kfunc::Row* row = kfunc::callable(e.input, insn);
   if (row == nullptr) return e.reject(EACCES, "calling kernel function {} is not allowed\n", call.name);
+  if (call.name == "__bpf_trap")  // what compilers leave where a value was never set
+    return e.reject(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?\n");
   call.flags = row->flags;
   call.special = kfunc::special(call.name);
   if (call.special == Special::res_spin_lock || call.special == Special::res_spin_lock_irqsave)
