@@ -13,12 +13,10 @@ const ObjectType* ObjectTypes::of_struct(u32 id) {
   if (type.kind != Kind::struct_) return nullptr;
   auto record = find_fields(*btf_, id, object_fields, type.size);
   if (!record || record->kinds == 0) return nullptr;
-  auto made = std::make_unique<ObjectType>(type.size, *std::move(record), std::vector<const ObjectType*>{},
-                                           std::vector<ObjectType::Destructor>{});
-  ObjectType* object = made.get();
-  structs_[at].type = std::move(made);  // before its fields: a type may own others of its kind
-  resolve(*object);
-  return object;
+  auto made = std::make_unique<ObjectType>(type.size, *std::move(record));
+  resolve(*made);
+  structs_[at].type = std::move(made);
+  return structs_[at].type.get();
 }
 
 const ObjectType* ObjectTypes::of_value(const Record& record, u32 size) {
@@ -32,19 +30,13 @@ const ObjectType* ObjectTypes::of_value(const Record& record, u32 size) {
 }
 
 void ObjectTypes::resolve(ObjectType& type) {
-  type.targets.assign(type.record.fields.size(), nullptr);
+  type.owner = this;
   type.destructors.assign(type.record.fields.size(), nullptr);
   for (std::size_t i = 0; i < type.record.fields.size(); ++i) {
     const Field& field = type.record.fields[i];
-    const u32 kind = field_bit(field.kind);
-    if ((kind & graph_roots) != 0) type.targets[i] = of_struct(field.target);
-    if (field.kind != FieldKind::kptr && field.kind != FieldKind::percpu_kptr) continue;
+    if (field.kind != FieldKind::kptr || !destructor_) continue;
     const Type& target = btf_->type(field.target);
-    const OfKernel found = kernel_ ? kernel_(target.kind, btf_->string(target.name_off)) : OfKernel{};
-    if (found.kernel)
-      type.destructors[i] = found.destructor;
-    else
-      type.targets[i] = of_struct(field.target);
+    type.destructors[i] = destructor_(target.kind, btf_->string(target.name_off));
   }
 }
 

@@ -69,7 +69,9 @@ Result<Patch> kernel_call(const Source& source, const isa::Insn& insn, const ver
   if (function == 0)
     return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet", name));
   if (hidden == Hidden::none) return Patch{call(function)};
-  if (facts.objects_differ || facts.object_btf == nullptr || source.object_types == nullptr)
+  // What lets go of objects takes their type from them: any will do (the kernel takes the last).
+  const bool by_object = hidden == Hidden::type && name != "bpf_refcount_acquire_impl";
+  if ((facts.objects_differ && !by_object) || facts.object_btf == nullptr || source.object_types == nullptr)
     return fail(EOPNOTSUPP, fmt::format("skep cannot run a call of {} on objects of several types", name));
   const btf::ObjectType* type = source.object_types->of_struct(*facts.object_btf, facts.object_type);
   Patch patch;

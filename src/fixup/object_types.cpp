@@ -9,12 +9,10 @@ btf::ObjectTypes& ObjectTypeSet::types_of(const btf::Btf& btf) {
   for (const auto& types : types_)
     if (&types->btf() == &btf) return *types;
   auto lookup = [vmlinux = vmlinux_](btf::Kind kind, std::string_view name) {
-    btf::ObjectTypes::OfKernel found;
-    found.kernel = vmlinux != nullptr && vmlinux->find(kind, name) != 0;
-    if (found.kernel) found.destructor = helpers::kernel_object_destructor(name);
-    return found;
+    const bool of_kernel = vmlinux != nullptr && vmlinux->find(kind, name) != 0;
+    return of_kernel ? helpers::kernel_object_destructor(name) : nullptr;
   };
-  types_.push_back(std::make_unique<btf::ObjectTypes>(btf, std::move(lookup)));
+  types_.push_back(btf::ObjectTypes::create(btf, std::move(lookup)));
   return *types_.back();
 }
 

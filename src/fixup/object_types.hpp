@@ -22,7 +22,7 @@ class ObjectTypeSet {
  private:
   btf::ObjectTypes& types_of(const btf::Btf& btf);
   const btf::KernelBtf* vmlinux_;
-  std::vector<std::unique_ptr<btf::ObjectTypes>> types_;
+  std::vector<std::shared_ptr<btf::ObjectTypes>> types_;
 };
 
 }  // namespace skep::fixup

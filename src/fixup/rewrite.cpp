@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "helpers/kernel_functions.hpp"
-
 namespace skep::fixup {
 namespace {
 
@@ -48,6 +46,7 @@ class Layout {
     start_[source_.insns.size()] = size();
     TRY(retarget());
     move_records();
+    if (source_.throws) place_exception_callback();
     return std::move(out_);
   }
 
@@ -69,11 +68,7 @@ class Layout {
     if (patch.empty()) {
       push(insn, at);
     } else {
-      for (const isa::Insn& p : patch) {
-        if (is_call(p) && p.imm > helpers::kernel_function_base)
-          out_.kernel_calls.push_back({size(), static_cast<u32>(insn.imm)});
-        push(p, at);
-      }
+      for (const isa::Insn& p : patch) push(p, at);
     }
     return {};
   }
@@ -182,6 +177,21 @@ class Layout {
   }
   static bool same_instruction(const isa::Insn& now, const isa::Insn& before) {
     return now.code == before.code && now.src == before.src;
+  }
+
+  /// Without one of its own the program returns what was thrown: a function that is shown, but is none of the
+  /// program's (kernel: add_hidden_subprog()).
+  void place_exception_callback() {
+    const auto last = static_cast<u32>(source_.insns.size()) - 1;
+    if (source_.exception_callback != 0) {
+      out_.exception_callback = start_[source_.exception_callback];
+      // What follows a bpf_throw() at the very end is never reached, but engines want it to end.
+      if (is_call(out_.insns.back())) push(isa::encode(isa::Form::EXIT), last);
+      return;
+    }
+    out_.exception_callback = size();
+    push(isa::encode(isa::Form::MOV64_X, 0, 1), last);
+    push(isa::encode(isa::Form::EXIT), last);
   }
 
   /// Functions of which nothing is left are gone, and their records with them. A line record whose

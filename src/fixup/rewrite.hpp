@@ -19,7 +19,9 @@ struct Source {
   std::span<const maps::MapFacts* const> maps;
   std::span<const verifier::FuncInfo> func_info;
   std::span<const verifier::LineInfo> line_info;
-  bool direct_write = false;               ///< it stores into its packet
+  bool direct_write = false;  ///< it stores into its packet
+  bool throws = false;
+  u32 exception_callback = 0;              ///< first instruction; 0: the default one
   const btf::Btf* kernel_types = nullptr;  ///< that calls of kernel functions refer to
   ObjectTypeSet* object_types = nullptr;   ///< of the objects that it allocates
 };
@@ -30,7 +32,7 @@ struct Rewritten {
   std::vector<verifier::Subprog> subprogs;
   std::vector<verifier::FuncInfo> func_info;
   std::vector<verifier::LineInfo> line_info;
-  std::vector<KernelCall> kernel_calls;  ///< in `insns`, ascending
+  u32 exception_callback = 0;  ///< 0: it does not throw
 };
 
 /// EOPNOTSUPP naming the instruction for what no rewriting exists for; ENOMEM when a jump no longer fits its

@@ -5,6 +5,7 @@
 
 #include "btf/kernel_btf.hpp"
 #include "fixup/rewrite.hpp"
+#include "helpers/kernel_functions.hpp"
 #include "helpers/table.hpp"
 
 namespace skep::fixup {
@@ -22,6 +23,8 @@ class Translator {
                                   .func_info = input.func_info,
                                   .line_info = input.line_info,
                                   .direct_write = verified.writes_packet(),
+                                  .throws = verified.throws(),
+                                  .exception_callback = verified.exception_callback(),
                                   .kernel_types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr,
                                   .object_types = object_types.get()}));
     Translated out;
@@ -30,8 +33,8 @@ class Translator {
     out.subprogs_ = std::move(done.subprogs);
     out.func_info_ = std::move(done.func_info);
     out.line_info_ = std::move(done.line_info);
-    out.kernel_calls_ = std::move(done.kernel_calls);
     out.object_types_ = std::move(object_types);
+    out.exception_callback_ = done.exception_callback;
     out.maps_ = verified.used_maps();
     out.type_ = input.type;
     return out;
@@ -49,10 +52,6 @@ std::vector<isa::Insn> dump_insns(const Translated& program) {
     const auto found = std::ranges::find(list, start, &verifier::Subprog::start);
     return static_cast<s32>(found - list.begin());
   };
-  for (const KernelCall& call : program.kernel_calls()) {
-    out[call.insn].src = uapi::PSEUDO_KFUNC_CALL;
-    out[call.insn].imm = static_cast<s32>(call.btf_id);
-  }
   for (u32 i = 0; i < out.size(); ++i) {
     isa::Insn& insn = out[i];
     if (isa::is_ld_imm64(insn)) {
@@ -67,6 +66,7 @@ std::vector<isa::Insn> dump_insns(const Translated& program) {
       insn.off = static_cast<s16>(insn.imm);
       insn.imm = subprog_at(i + 1 + static_cast<u32>(insn.imm));
     } else if (insn.code == call_code && insn.src == 0) {
+      if (insn.imm > helpers::kernel_function_base) insn.src = uapi::PSEUDO_KFUNC_CALL;
       insn.imm = helpers::symbol_offset(insn.imm);
     }
   }

@@ -21,12 +21,6 @@ using helpers::InternalFn;
 /// pair stands only where bpf_get_smp_processor_id() was called; nothing jumps between the two.
 inline constexpr s32 percpu_cpu_number = -0x7c4f1fcc;
 
-/// A call in rewritten code, and the BTF id by which the program named the kernel function.
-struct KernelCall {
-  u32 insn = 0;
-  u32 btf_id = 0;
-};
-
 /// What runs. Only translate() makes one; vm::prepare and jit::compile take nothing else.
 /// In `insns`: ld_imm64 src=1/2 hold an index into `maps` (and an offset) in imm (and the next imm);
 /// calls with src=0 hold a helper id, an InternalFn or the number of a kernel function; src=1 calls are
@@ -41,9 +35,10 @@ class Translated {
   [[nodiscard]] const std::vector<u32>& origin() const { return origin_; }
   [[nodiscard]] const std::vector<verifier::LineInfo>& line_info() const { return line_info_; }
   [[nodiscard]] const std::vector<verifier::FuncInfo>& func_info() const { return func_info_; }
-  [[nodiscard]] const std::vector<KernelCall>& kernel_calls() const { return kernel_calls_; }
   /// What immediates of the instructions point to; lives as long as the program's code.
   [[nodiscard]] const std::shared_ptr<const void>& object_types() const { return object_types_; }
+  /// The function that bpf_throw() ends in, by its first instruction; 0: the program does not throw.
+  [[nodiscard]] u32 exception_callback() const { return exception_callback_; }
   [[nodiscard]] ProgType type() const { return type_; }
 
  private:
@@ -55,8 +50,8 @@ class Translated {
   std::vector<u32> origin_;
   std::vector<verifier::LineInfo> line_info_;
   std::vector<verifier::FuncInfo> func_info_;
-  std::vector<KernelCall> kernel_calls_;
   std::shared_ptr<const void> object_types_;
+  u32 exception_callback_ = 0;
   ProgType type_{};
 };
 
@@ -65,7 +60,7 @@ class Translated {
 
 /// The instructions as BPF_OBJ_GET_INFO_BY_FD shows them (kernel: bpf_insn_prepare_dump()): maps by their
 /// ids, tail calls as calls of helper 12, functions of the kernel by their distance from a base address
-/// (helpers::symbol_offset()), kfuncs by their BTF ids, local calls with their distance in `off` and the
+/// (helpers::symbol_offset()), local calls with their distance in `off` and the
 /// subprogram's number in imm.
 [[nodiscard]] std::vector<isa::Insn> dump_insns(const Translated& program);
 

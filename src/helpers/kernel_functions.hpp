@@ -23,6 +23,7 @@ struct KernelFunctionRow {
 [[nodiscard]] std::span<const KernelFunctionRow> iterator_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> object_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> dynptr_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> exception_kernel_functions();
 
 /// Numbers of kernel functions lie above this, and above every InternalFn.
 inline constexpr s32 kernel_function_base = 0x20000;

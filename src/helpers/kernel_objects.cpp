@@ -23,8 +23,8 @@ u64 obj_new(u64 size, u64 type, u64, u64, u64, RunContext*) {
   return address(maps::new_object(size, pointer<const ObjectType>(type)));
 }
 /// (object, type)
-u64 obj_drop(u64 object, u64 type, u64, u64, u64, RunContext*) {
-  maps::drop_object(pointer<std::byte>(object), pointer<const ObjectType>(type));
+u64 obj_drop(u64 object, u64, u64, u64, u64, RunContext*) {
+  maps::drop_object(pointer<std::byte>(object));
   return 0;
 }
 /// (size, type)
@@ -38,15 +38,15 @@ u64 refcount_acquire(u64 object, u64 type, u64, u64, u64, RunContext*) {
 }
 
 /// A node that is in a graph already goes, as the program gave it away.
-int refuse_node(u64 node, u64 type, u64 offset) {
-  maps::drop_object(pointer<std::byte>(node - offset), pointer<const ObjectType>(type));
-  return -EINVAL;
+u64 refuse_node(u64 node, u64 offset) {
+  maps::drop_object(pointer<std::byte>(node - offset));
+  return error_result(EINVAL);
 }
 
 template <bool last>
-u64 list_push(u64 head, u64 node, u64 type, u64 offset, u64, RunContext*) {
+u64 list_push(u64 head, u64 node, u64, u64 offset, u64, RunContext*) {
   auto* entry = pointer<ListNode>(node);
-  if (!maps::claim_node(&entry->owner)) return static_cast<u64>(s64{refuse_node(node, type, offset)});
+  if (!maps::claim_node(&entry->owner)) return refuse_node(node, offset);
   maps::list_push(*pointer<ListHead>(head), *entry, last);
   return 0;
 }
@@ -60,9 +60,9 @@ u64 list_end(u64 head, u64, u64, u64, u64, RunContext*) {
 }
 
 /// (root, node, less, type, offset)
-u64 rbtree_add(u64 root, u64 node, u64 less, u64 type, u64 offset, RunContext* run) {
+u64 rbtree_add(u64 root, u64 node, u64 less, u64, u64 offset, RunContext* run) {
   auto* entry = pointer<TreeNode>(node);
-  if (!maps::claim_node(&entry->owner)) return static_cast<u64>(s64{refuse_node(node, type, offset)});
+  if (!maps::claim_node(&entry->owner)) return refuse_node(node, offset);
   struct Compare {
     const Callback& less;
     RunContext* run;

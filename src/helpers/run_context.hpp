@@ -15,6 +15,7 @@ class PercpuArea;
 namespace skep {
 
 struct RunContext;
+struct Landing;
 
 /// A helper as called from a program: R1..R5 and the run context; the result goes to R0.
 using HelperFn = u64 (*)(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, RunContext* run);
@@ -86,6 +87,7 @@ struct RunContext {
   void* ctx = nullptr;                   ///< the context of the current run (xdp_buff, ...)
   PacketSink* packets = nullptr;         ///< nullptr: what is sent reaches nobody, as in test runs
   std::array<std::byte, 20> next_hop{};  ///< of bpf_redirect_neigh(): struct bpf_redir_neigh
+  Landing* landing = nullptr;            ///< where bpf_throw() goes (exceptions.hpp)
   maps::PercpuArea* percpu = nullptr;    ///< where bpf_percpu_obj_new() allocates
   /// Of the control group that the program runs for: shared, and this CPU's (bpf_get_local_storage()).
   std::array<std::byte*, 2> cgroup_storage{};

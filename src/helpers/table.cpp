@@ -46,6 +46,8 @@ s32 symbol_offset(s32 id) {
   if (id > 0 && id < max_id) return symbol_top + id * symbol_step;
   if (id > fn_internal_base && id < fn_internal_end)
     return symbol_top + (max_id + id - fn_internal_base) * symbol_step;
+  if (!kernel_function_name(id).empty())
+    return symbol_top + (max_id + internal_count + id - kernel_function_base) * symbol_step;
   return 0;
 }
 
@@ -54,7 +56,9 @@ s32 id_of_symbol_offset(s32 offset) {
   if (distance <= 0 || distance % symbol_step != 0) return 0;
   const s32 index = distance / symbol_step;
   if (index < max_id) return index;
-  return index > max_id && index < max_id + internal_count ? index - max_id + fn_internal_base : 0;
+  if (index > max_id && index < max_id + internal_count) return index - max_id + fn_internal_base;
+  const s32 kernel = index - max_id - internal_count + kernel_function_base;
+  return kernel_function_name(kernel).empty() ? 0 : kernel;
 }
 
 }  // namespace skep::helpers

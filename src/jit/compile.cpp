@@ -21,6 +21,7 @@ struct Compiled::Impl {
   std::vector<u32> insn_offsets;
   Entry entry, tail_entry;
   BurstEntry burst;
+  const Callback* exception_callback = nullptr;
 };
 
 Compiled::Compiled() = default;
@@ -31,6 +32,7 @@ Compiled::~Compiled() = default;
 Entry Compiled::entry() const { return impl_->entry; }
 Entry Compiled::tail_entry() const { return impl_->tail_entry; }
 BurstEntry Compiled::burst_entry() const { return impl_->burst; }
+const Callback* Compiled::exception_callback() const { return impl_->exception_callback; }
 ByteView Compiled::code() const { return impl_->memory.code(); }
 std::span<const SubprogCode> Compiled::subprogs() const { return impl_->subprogs; }
 std::span<const u32> Compiled::insn_offsets() const { return impl_->insn_offsets; }
@@ -69,6 +71,8 @@ class Builder {
     impl.callbacks.resize(program.entries.size());
     Emitted emitted = TRY(place(impl, program, plan, options));
     finish(impl, std::move(emitted));
+    if (program.exception_callback != 0)
+      impl.exception_callback = &impl.callbacks[program.subprog_at(program.exception_callback)];
     return compiled;
   }
 
@@ -116,7 +120,9 @@ Result<Compiled> compile_unverified(std::span<const isa::Insn> insns, const vm::
 }
 Result<Compiled> compile(const fixup::Translated& program, const vm::LinkTable& links,
                          const Options& options) {
-  return Builder::build(program.insns(), program.subprogs(), links, options);
+  vm::LinkTable with = links;
+  with.exception_callback = program.exception_callback();
+  return Builder::build(program.insns(), program.subprogs(), with, options);
 }
 
 #else

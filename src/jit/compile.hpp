@@ -57,6 +57,8 @@ class Compiled {
   [[nodiscard]] BurstEntry burst_entry() const;
   /// For program arrays: as entry(), but the run goes on counting tail calls where its caller stood.
   [[nodiscard]] Entry tail_entry() const;
+  /// The function that bpf_throw() ends in; nullptr: the program does not throw.
+  [[nodiscard]] const Callback* exception_callback() const;
   [[nodiscard]] ByteView code() const;
   /// In the order of the program; [0] is the main program.
   [[nodiscard]] std::span<const SubprogCode> subprogs() const;

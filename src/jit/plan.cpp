@@ -188,6 +188,8 @@ Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, con
   for (u32 i = 0; i < count; ++i)
     if (program.forms[i] == Form::LD_IMM64_FUNC)
       plan.functions[program.subprog_at(program.target(i))].is_callback = true;
+  if (program.exception_callback != 0)
+    plan.functions[program.subprog_at(program.exception_callback)].is_callback = true;
   plan.needs_run_context = needs_run_context(program);
   find_dead(program, plan);
   if (options.combine) {

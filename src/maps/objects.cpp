@@ -18,8 +18,9 @@ std::atomic<u64> live{0};  // NOLINT: a statistic of the process
 
 /// Before each object.
 struct Header {
-  Header* next = nullptr;  ///< in a Release
-  const btf::ObjectType* type = nullptr;
+  Header* next = nullptr;                 ///< in a Release
+  const btf::ObjectType* type = nullptr;  ///< nullptr: no special fields
+  std::shared_ptr<const btf::ObjectTypes> keeps_type;
   PercpuArea* area = nullptr;  ///< of a per-CPU object
   u64 size = 0;
 };
@@ -40,6 +41,7 @@ void free_object(void* what) {
   auto* header = static_cast<Header*>(what);
   if (header->area != nullptr) header->area->release(load<std::byte*>(object_of(header)), header->size);
   live.fetch_sub(1, std::memory_order_relaxed);
+  std::destroy_at(header);
   std::free(header);
 }
 
@@ -63,13 +65,13 @@ class Release {
     }
   }
 
-  void object(std::byte* object, const btf::ObjectType* type) {
+  void object(std::byte* object) {
+    Header* header = header_of(object);
+    const btf::ObjectType* type = header->type;
     if (type != nullptr && type->record.refcount_off >= 0) {
       const std::atomic_ref<u32> count(*reinterpret_cast<u32*>(object + type->record.refcount_off));
       if (count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     }
-    Header* header = header_of(object);
-    header->type = type;
     header->next = std::exchange(pending_, header);
   }
 
@@ -93,7 +95,7 @@ class Release {
         if (type.destructors[i] != nullptr)
           type.destructors[i](held);
         else
-          object(held, type.targets[i]);
+          object(held);
         return;
       }
       case FieldKind::list_head:
@@ -111,14 +113,14 @@ class Release {
     auto& head = field_at<ListHead>(value, field);
     const RootLock lock(type.record, value);
     while (ListNode* node = list_pop(head, false))
-      object(reinterpret_cast<std::byte*>(node) - field.node_offset, type.targets[i]);
+      object(reinterpret_cast<std::byte*>(node) - field.node_offset);
   }
   void tree(const btf::ObjectType& type, std::size_t i, std::byte* value) {
     const btf::Field& field = type.record.fields[i];
     auto& root = field_at<TreeRoot>(value, field);
     const RootLock lock(type.record, value);
     while (TreeNode* node = tree_take_leaf(root))
-      object(reinterpret_cast<std::byte*>(node) - field.node_offset, type.targets[i]);
+      object(reinterpret_cast<std::byte*>(node) - field.node_offset);
   }
 
   class RootLock {
@@ -147,6 +149,8 @@ std::byte* new_object(u64 size, const btf::ObjectType* type) noexcept {
   if (header == nullptr) return nullptr;
   std::byte* object = object_of(header);
   if (type == nullptr) return object;
+  header->type = type;
+  header->keeps_type = type->owner->shared_from_this();
   using btf::FieldKind;
   for (const btf::Field& field : type->record.fields) {
     if (field.kind == FieldKind::refcount) field_at<u32>(object, field) = 1;
@@ -171,7 +175,7 @@ std::byte* new_percpu_object(u64 size, PercpuArea& area) noexcept {
   return object_of(header);
 }
 
-void drop_object(std::byte* object, const btf::ObjectType* type) noexcept { Release().object(object, type); }
+void drop_object(std::byte* object) noexcept { Release().object(object); }
 
 bool acquire_object(std::byte* object, const btf::ObjectType& type) noexcept {
   const std::atomic_ref<u32> count(*reinterpret_cast<u32*>(object + type.record.refcount_off));

@@ -8,13 +8,13 @@
 namespace skep::maps {
 
 /// A zeroed object of `size` bytes with its fields made ready (counted once, nodes in no list); nullptr: no
-/// memory. `type`: nullptr if it has no special fields.
+/// memory. `type`: nullptr if it has no special fields; it lives as long as the object.
 [[nodiscard]] std::byte* new_object(u64 size, const btf::ObjectType* type) noexcept;
 /// A word that holds CPU 0's address of `size` zeroed bytes for each CPU; nullptr: no memory. `area` outlives
 /// it.
 [[nodiscard]] std::byte* new_percpu_object(u64 size, PercpuArea& area) noexcept;
 /// One owner less; the last one lets go of what the object owns, and of its memory after a grace period.
-void drop_object(std::byte* object, const btf::ObjectType* type) noexcept;
+void drop_object(std::byte* object) noexcept;
 /// One owner more, unless there is none any more: false (refcount_inc_not_zero()).
 [[nodiscard]] bool acquire_object(std::byte* object, const btf::ObjectType& type) noexcept;
 

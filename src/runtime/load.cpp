@@ -334,6 +334,8 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->verified_insns = verified->processed_insns();
   program->max_ctx_offset = max_ctx_offset(*verified);
   program->maps = in_order(refs, verified->used_maps());
+  program->on_exception =
+      program->compiled ? program->compiled->exception_callback() : program->code->exception_callback();
   program->counted = program->entry(true);
   program->interpreted = program->entry(false);
   // The first program that uses a prog_array decides what others it takes (bpf_check_tail_call()).

@@ -49,10 +49,13 @@ class Program {
   std::vector<SubprogInfo> subprogs;
   std::vector<verifier::FuncInfo> func_info;
   std::vector<verifier::LineInfo> line_info;
-  std::optional<jit::Compiled> compiled;  ///< the machine code, or
-  std::optional<vm::Code> code;           ///< what the interpreter runs where there is none
-  Entry counted{}, interpreted{};         ///< what burst_entry() calls one by one
+  std::optional<jit::Compiled> compiled;   ///< the machine code, or
+  std::optional<vm::Code> code;            ///< what the interpreter runs where there is none
+  Entry counted{}, interpreted{};          ///< what burst_entry() calls one by one
+  const Callback* on_exception = nullptr;  ///< set: it may throw
 
+  /// How program arrays call it.
+  [[nodiscard]] Entry tail_entry() const;
   /// How to run it. With `counted` each run is timed and counted (kernel.bpf_stats_enabled).
   [[nodiscard]] Entry entry(bool counted) const;
   /// The same for many contexts in one call; by a pointer into the program where there is no machine code, or

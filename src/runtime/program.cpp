@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include "helpers/exceptions.hpp"
 #include "runtime/objects.hpp"
 
 namespace skep::runtime {
@@ -22,6 +23,21 @@ u64 run_counted(const void* self, void* ctx, RunContext* rc) {
   return result;
 }
 
+Entry bare_entry(const Program& program) {
+  return program.compiled ? program.compiled->entry() : program.code->entry();
+}
+Entry bare_tail_entry(const Program& program) {
+  return program.compiled ? program.compiled->tail_entry() : program.code->tail_entry();
+}
+u64 run_throwing(const void* self, void* ctx, RunContext* rc) {
+  const auto& program = *static_cast<const Program*>(self);
+  return run_catching(bare_entry(program), *program.on_exception, ctx, rc);
+}
+u64 tail_call_throwing(const void* self, void* ctx, RunContext* rc) {
+  const auto& program = *static_cast<const Program*>(self);
+  return run_catching(bare_tail_entry(program), *program.on_exception, ctx, rc);
+}
+
 template <class Record>
 InfoRecords records_of(const std::vector<Record>& from) {
   InfoRecords records;
@@ -40,7 +56,7 @@ constexpr u64 bytes_per_subprog = 16;
 }  // namespace
 
 maps::ProgramRef program_ref(std::shared_ptr<const Program> program) {
-  const Entry entry = program->compiled ? program->compiled->tail_entry() : program->code->tail_entry();
+  const Entry entry = program->tail_entry();
   maps::ProgramRef ref;
   ref.run = entry.run;
   ref.self = entry.self;
@@ -56,12 +72,16 @@ maps::ProgramRef program_ref(std::shared_ptr<const Program> program) {
 
 Entry Program::entry(bool counted_runs) const {
   if (counted_runs) return {run_counted, this};
-  return compiled ? compiled->entry() : code->entry();
+  return on_exception != nullptr ? Entry{run_throwing, this} : bare_entry(*this);
+}
+
+Entry Program::tail_entry() const {
+  return on_exception != nullptr ? Entry{tail_call_throwing, this} : bare_tail_entry(*this);
 }
 
 BurstEntry Program::burst_entry(bool counted_runs) const {
   if (counted_runs) return {run_each, &counted};
-  return compiled ? compiled->burst_entry() : BurstEntry{run_each, &interpreted};
+  return compiled && on_exception == nullptr ? compiled->burst_entry() : BurstEntry{run_each, &interpreted};
 }
 
 std::string symbol_name(const Program& program, const SubprogInfo& subprog) {

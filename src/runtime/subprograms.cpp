@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "helpers/kernel_functions.hpp"
 #include "helpers/table.hpp"
 
 namespace skep::runtime {
@@ -27,6 +28,7 @@ std::vector<Insn> for_tag(const fixup::Translated& translated) {
     if (isa::is_ld_imm64(insn)) {
       ++i;
     } else if (insn.code == call_code && insn.src == 0) {
+      if (insn.imm > helpers::kernel_function_base) insn.src = uapi::PSEUDO_KFUNC_CALL;
       insn.imm = helpers::symbol_offset(insn.imm);
     } else if (insn.code == call_code && insn.src == uapi::PSEUDO_CALL) {
       const auto target = static_cast<std::size_t>(static_cast<s64>(i) + insn.imm + 1);

@@ -12,6 +12,7 @@
 
 #include "base/limits.hpp"
 #include "base/rcu.hpp"
+#include "helpers/kernel_functions.hpp"
 #include "helpers/table.hpp"
 #include "runtime/test_run.hpp"
 
@@ -261,6 +262,8 @@ Result<SymbolTable> UserKernel::symbols() {
   for (s32 id = 1; id < helpers::max_id; ++id) add(id, helpers::name(static_cast<u32>(id)));
   for (s32 id = helpers::fn_internal_base + 1; id < helpers::fn_internal_end; ++id)
     add(id, helpers::internal_fn_name(id));
+  for (s32 id = helpers::kernel_function_base + 1; !helpers::kernel_function_name(id).empty(); ++id)
+    add(id, helpers::kernel_function_name(id));
   const Lock lock(mutex_);
   sweep();
   programs_.each([&](const Program& program) {

@@ -117,6 +117,9 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
   v.used_maps_ = env.program.used_maps;
   v.processed_ = env.insn_processed;
   v.writes_packet_ = env.seen_direct_write;
+  v.throws_ = env.seen_exception;
+  if (env.program.exception_callback != 0)
+    v.exception_callback_ = env.program.subprogs[env.program.exception_callback].start;
   v.facts_.resize(v.insns_.size());
   for (std::size_t i = 0; i < v.facts_.size(); ++i) {
     InsnFacts& f = v.facts_[i];

@@ -125,6 +125,10 @@ class Verified {
   [[nodiscard]] const std::vector<const maps::MapFacts*>& used_maps() const { return used_maps_; }
   [[nodiscard]] u32 processed_insns() const { return processed_; }
   [[nodiscard]] const LogOutput& log() const { return log_; }
+  /// It calls bpf_throw() (kernel: env->seen_exception).
+  [[nodiscard]] bool throws() const { return throws_; }
+  /// The first instruction of the program's own exception callback; 0: it has none.
+  [[nodiscard]] u32 exception_callback() const { return exception_callback_; }
   /// It stores into its packet (kernel: env->seen_direct_write).
   [[nodiscard]] bool writes_packet() const { return writes_packet_; }
 
@@ -139,6 +143,8 @@ class Verified {
   LogOutput log_;
   u32 processed_ = 0;
   bool writes_packet_ = false;
+  bool throws_ = false;
+  u32 exception_callback_ = 0;
 };
 
 /// Verifies. `input` and all it points to must outlive the Verified. Never throws, never hangs: at most

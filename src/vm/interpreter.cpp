@@ -330,12 +330,16 @@ struct Code::Impl {
   std::vector<Op> ops;
   std::vector<InterpreterCallback> callbacks;  ///< one a subprogram that is taken as a value
 
+  const Callback* exception_callback = nullptr;
+
   explicit Impl(const Checked& program) : ops(program.insns.size()) {
     callbacks.resize(program.entries.size());
     for (u32 i = 0; i < program.entries.size(); ++i) {
       callbacks[i].call = call_back;
       callbacks[i].start = &ops[program.entries[i]];
     }
+    if (program.exception_callback != 0)
+      exception_callback = &callbacks[program.subprog_at(program.exception_callback)];
     const LabelTable& labels = label_table();
     for (u32 i = 0; i < ops.size(); ++i) {
       const isa::Form form = program.forms[i];
@@ -373,6 +377,8 @@ u64 Code::enter(const void* self, void* ctx, RunContext* rc) {
 Entry Code::entry() const { return {&Code::enter, impl_.get()}; }
 Entry Code::tail_entry() const { return {&Code::enter_by_tail_call, impl_.get()}; }
 
+const Callback* Code::exception_callback() const { return impl_->exception_callback; }
+
 Result<Code> prepare_unverified(std::span<const isa::Insn> insns, const LinkTable& links) {
   Code code;
   code.impl_ = std::make_unique<Code::Impl>(TRY(check(insns, links, rewritten_registers)));
@@ -380,7 +386,9 @@ Result<Code> prepare_unverified(std::span<const isa::Insn> insns, const LinkTabl
 }
 
 Result<Code> prepare(const fixup::Translated& program, const LinkTable& links) {
-  return prepare_unverified(program.insns(), links);
+  LinkTable with = links;
+  with.exception_callback = program.exception_callback();
+  return prepare_unverified(program.insns(), with);
 }
 
 u64 run(const Code& code, void* ctx, RunContext* rc) { return Code::enter(code.impl_.get(), ctx, rc); }

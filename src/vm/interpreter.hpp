@@ -23,6 +23,9 @@ class Code {
   /// For program arrays: as entry(), but the run goes on counting tail calls where its caller stood.
   [[nodiscard]] Entry tail_entry() const;
 
+  /// The function that bpf_throw() ends in; nullptr: the program does not throw.
+  [[nodiscard]] const Callback* exception_callback() const;
+
  private:
   friend Result<Code> prepare(const fixup::Translated&, const LinkTable&);
   friend Result<Code> prepare_unverified(std::span<const isa::Insn>, const LinkTable&);

@@ -129,13 +129,16 @@ class Checker {
         if (out_.target(i) == 0) return at(i, EINVAL, "a reference to the main program as a subprogram");
         out_.entries.push_back(out_.target(i));
       }
+    out_.exception_callback = links_.exception_callback;
+    if (links_.exception_callback != 0) out_.entries.push_back(links_.exception_callback);
     std::sort(out_.entries.begin(), out_.entries.end());
     out_.entries.erase(std::unique(out_.entries.begin(), out_.entries.end()), out_.entries.end());
     for (const u32 entry : out_.entries) {
       if (entry == 0) continue;
       const u32 last = entry >= 2 && out_.forms[entry - 1] == Form::invalid ? entry - 2 : entry - 1;
       const Form form = out_.forms[last];
-      if (form != Form::EXIT && form != Form::JA && form != Form::GOTOL)
+      const bool throws = links_.exception_callback != 0 && form == Form::CALL_HELPER;  // bpf_throw()
+      if (!throws && form != Form::EXIT && form != Form::JA && form != Form::GOTOL)
         return at(last, EINVAL, "a subprogram's last instruction is neither exit nor a jump");
     }
     return {};

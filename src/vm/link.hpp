@@ -21,6 +21,7 @@ struct LinkTable {
   ProgType type = ProgType::unspec;         ///< whose helpers are called
   /// A helper, as programs of this type call it, or fixup::InternalFn.
   HelperFn (*helper)(ProgType type, s32 id) = nullptr;
+  u32 exception_callback = 0;  ///< a function that nothing in the program refers to; 0: none
 };
 
 /// Where a tail call through the program array at `map` goes: the tail_entry() of the program in slot
@@ -50,6 +51,7 @@ struct Checked {
   std::vector<u32> entries;      ///< first instruction of each subprogram, ascending; [0] is 0
   std::vector<u64> imm64;  ///< for ld_imm64 (not of a function): the value to load; for helper(): its address
   bool has_tail_call = false;
+  u32 exception_callback = 0;  ///< as LinkTable has it
 
   /// What the call of a helper at `at` calls.
   [[nodiscard]] HelperFn helper(u32 at) const { return reinterpret_cast<HelperFn>(imm64[at]); }

@@ -21,6 +21,7 @@ struct bpf_rb_root { __u64 opaque[2]; } OPAQUE;
 struct bpf_rb_node { __u64 opaque[4]; } OPAQUE;
 struct bpf_refcount { __u32 opaque[1]; } __attribute__((aligned(4)));
 struct bpf_iter_num { __u64 opaque[1]; } OPAQUE;
+struct bpf_wq { __u64 opaque[2]; } OPAQUE;
 #endif
 
 extern void *bpf_obj_new_impl(__u64 local_type_id, void *meta) __ksym;
