@@ -4,6 +4,7 @@
 #include "client/linux_kernel.hpp"
 #include "client/remote_kernel.hpp"
 #include "daemon/daemon_thread.hpp"
+#include "kernel_contract/contract_functions.hpp"
 #include "kernel_contract/contract_helpers.hpp"
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
@@ -29,6 +30,8 @@ Result<Instance> linux() {
 INSTANTIATE_TEST_SUITE_P(Daemon, KernelContract,
                          ::testing::Values(Subject{"remote", remote}, Subject{"linux", linux}), subject_name);
 INSTANTIATE_TEST_SUITE_P(Daemon, PacketContract,
+                         ::testing::Values(Subject{"remote", remote}, Subject{"linux", linux}), subject_name);
+INSTANTIATE_TEST_SUITE_P(Daemon, FunctionContract,
                          ::testing::Values(Subject{"remote", remote}, Subject{"linux", linux}), subject_name);
 
 }  // namespace

@@ -2,6 +2,7 @@
 // interpreted.
 #include <cstdlib>
 
+#include "kernel_contract/contract_functions.hpp"
 #include "kernel_contract/contract_helpers.hpp"
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
@@ -39,6 +40,10 @@ INSTANTIATE_TEST_SUITE_P(User, KernelContract,
                                            Subject{"interpreted", [] { return user_kernel(false, true); }}),
                          subject_name);
 INSTANTIATE_TEST_SUITE_P(User, PacketContract,
+                         ::testing::Values(Subject{"user", [] { return user_kernel(true, false); }},
+                                           Subject{"interpreted", [] { return user_kernel(false, true); }}),
+                         subject_name);
+INSTANTIATE_TEST_SUITE_P(User, FunctionContract,
                          ::testing::Values(Subject{"user", [] { return user_kernel(true, false); }},
                                            Subject{"interpreted", [] { return user_kernel(false, true); }}),
                          subject_name);

@@ -1,0 +1,242 @@
+// The contract's part about helpers that work on memory, sockets and tasks: dynptrs, storage, casts, SYN
+// cookies. Small programs with the results that Linux gives; the same table runs on every kernel.
+#pragma once
+#include "kernel_contract/contract_helpers.hpp"
+
+namespace skep::contract {
+
+/// Adds code piece by piece; registers 6 to 9 survive calls.
+class Assembler {
+ public:
+  template <class... Parts>
+  Assembler& operator()(const Parts&... parts) {
+    (code::append(insns_, parts), ...);
+    return *this;
+  }
+  [[nodiscard]] std::vector<isa::Insn> done() {
+    code::append(insns_, code::exit());
+    return insns_;
+  }
+
+ private:
+  std::vector<isa::Insn> insns_;
+};
+
+constexpr s16 dynptr_at = -16;  ///< of the frame: the dynptr
+constexpr s16 bytes_at = -32;   ///< 16 bytes to read to and write from
+
+class FunctionContract : public PacketContract {
+ protected:
+  Handle values_ = {};
+
+  /// A dynptr of `size` bytes of an array's value; R6: what bpf_dynptr_from_mem() said.
+  Assembler with_dynptr(s32 size, s32 flags = 0) {
+    using namespace code;
+    values_ = map(map_spec(MapType::array, 4, 64, 1));
+    Assembler a;
+    a(make(0x7a, 10, 0, bytes_at, 0x01020304), make(0x7a, 10, 0, bytes_at + 8, 0x05060708),
+      map_value(1, values_.fd()), mov(2, size), mov(3, flags), mov_reg(4, 10), add(4, dynptr_at), call(197),
+      mov_reg(6, 0));
+    return a;
+  }
+  static void read(Assembler& a, s32 offset, s32 len, s32 flags = 0) {
+    using namespace code;
+    a(mov_reg(1, 10), add(1, bytes_at), mov(2, len), mov_reg(3, 10), add(3, dynptr_at), mov(4, offset),
+      mov(5, flags), call(201));
+  }
+  static void write(Assembler& a, s32 offset, s32 len, s32 flags = 0) {
+    using namespace code;
+    a(mov_reg(1, 10), add(1, dynptr_at), mov(2, offset), mov_reg(3, 10), add(3, bytes_at), mov(4, len),
+      mov(5, flags), call(202));
+  }
+  s32 result_of(Assembler& a, ProgType type = ProgType::sched_cls) {
+    const auto result = run_with(load_as(type, a.done()));
+    EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().what);
+    return result ? static_cast<s32>(result->retval) : INT32_MIN;
+  }
+};
+
+TEST_P(FunctionContract, DynptrsOfMemoryAreMadeUpToTheirSize) {
+  using namespace code;
+  for (const auto& [size, flags, want] :
+       std::vector<std::array<s32, 3>>{{64, 0, 0}, {1, 0, 0}, {64, 1, -EINVAL}}) {
+    Assembler a = with_dynptr(size, flags);
+    a(mov_reg(0, 6));
+    EXPECT_EQ(result_of(a), want) << size << " " << flags;
+  }
+}
+
+TEST_P(FunctionContract, DynptrsAreReadAndWrittenWithinTheirBytes) {
+  using namespace code;
+  struct Case {
+    s32 size, offset, len, flags, want;
+  };
+  for (const Case& c : std::vector<Case>{{64, 0, 16, 0, 0},
+                                         {64, 48, 16, 0, 0},
+                                         {64, 49, 16, 0, -E2BIG},
+                                         {8, 0, 16, 0, -E2BIG},
+                                         {64, -1, 16, 0, -E2BIG},
+                                         {64, 0, 16, 1, -EINVAL},
+                                         {64, 60, 16, 1, -E2BIG}}) {
+    SCOPED_TRACE(testing::Message() << c.size << " " << c.offset << " " << c.len << " " << c.flags);
+    Assembler w = with_dynptr(c.size);
+    write(w, c.offset, c.len, c.flags);
+    EXPECT_EQ(result_of(w), c.want) << "written";
+    Assembler r = with_dynptr(c.size);
+    read(r, c.offset, c.len, c.flags);
+    EXPECT_EQ(result_of(r), c.flags != 0 ? -EINVAL : c.want) << "read";
+  }
+  Assembler none = with_dynptr(64, 1);
+  write(none, 0, 4);
+  EXPECT_EQ(result_of(none), -EINVAL) << "a dynptr of nothing";
+  Assembler a = with_dynptr(64);
+  write(a, 20, 8);
+  a(make(0x7a, 10, 0, bytes_at, 0));
+  read(a, 20, 8);
+  a(load_w(0, 10, bytes_at));
+  EXPECT_EQ(result_of(a), 0x01020304) << "what was written is read";
+}
+
+TEST_P(FunctionContract, DynptrsGiveTheirMemory) {
+  using namespace code;
+  for (const auto& [offset, len, want] :
+       std::vector<std::array<s32, 3>>{{0, 64, 1}, {56, 8, 1}, {57, 8, 0}, {64, 8, 0}}) {
+    Assembler a = with_dynptr(64);
+    a(mov_reg(1, 10), add(1, dynptr_at), mov(2, offset), mov(3, len), call(203), jeq(0, 0, 1), mov(0, 1));
+    EXPECT_EQ(result_of(a), want) << offset << " " << len;
+  }
+}
+
+TEST_P(FunctionContract, ARunHasStorageOfItsControlGroup) {
+  using namespace code;
+  for (const MapType type : {MapType::cgroup_storage, MapType::percpu_cgroup_storage}) {
+    const Handle storage = map(map_spec(type, 16, 16, 0));
+    TestRunSpec spec;
+    spec.data_in = ip4_frame();
+    spec.repeat = 5;
+    const Handle prog =
+        load_as(ProgType::cgroup_skb,
+                program(map_fd(1, storage.fd()), mov(2, 0), call(81), load_w(1, 0, 8), add(1, 1),
+                        make(0x63, 0, 1, 8, 0), mov_reg(0, 1), make(0x57, 0, 0, 0, 7), jeq(0, 5, 2),
+                        mov(0, 0), exit(), mov(0, 1), exit()));
+    for (int i = 0; i < 2; ++i) {
+      const auto result = kernel().prog_test_run(prog.fd(), spec);
+      ASSERT_TRUE(result.has_value()) << result.error().what;
+      EXPECT_EQ(result->retval, 1u) << "zeroes for each call, kept from run to run: the fifth sees 5";
+    }
+  }
+}
+
+/// R0 = helper(the packet's socket, R2..): -99 if there is none.
+inline Assembler with_socket(bool full) {
+  using namespace code;
+  Assembler a;
+  a(mov_reg(6, 1), load_dw(1, 1, 168), mov(0, -99), make(0x55, 1, 0, 1, 0), exit());
+  if (full) a(call(95), mov_reg(1, 0), mov(0, -98), make(0x55, 1, 0, 1, 0), exit());
+  a(mov_reg(7, 1));
+  return a;
+}
+
+TEST_P(FunctionContract, ThePacketsSocketIsOfNoProtocol) {
+  using namespace code;
+  for (const s32 cast : {136, 137, 138, 139, 140, 178, 196}) {
+    Assembler a = with_socket(cast == 196);
+    a(call(cast), jeq(0, 0, 1), mov(0, 1));
+    EXPECT_EQ(result_of(a), 0) << "helper " << cast;
+  }
+}
+
+TEST_P(FunctionContract, SynCookiesOfWhatIsNoListenerAreRefused) {
+  using namespace code;
+  for (const s32 helper : {100, 110}) {
+    Assembler a = with_socket(false);
+    for (s16 at = -40; at < 0; at = static_cast<s16>(at + 8)) a(make(0x7a, 10, 0, at, 0));
+    a(mov_reg(2, 10), add(2, -20), mov(3, 20), mov_reg(4, 10), add(4, -40), mov(5, 20), call(helper));
+    EXPECT_EQ(result_of(a), -EINVAL) << helper;
+  }
+}
+
+/// A program's two headers on its stack: 40 bytes of IP at -40, 24 of TCP at -64.
+inline Assembler with_headers(s32 data_offset_words, bool mss_option) {
+  using namespace code;
+  Assembler a;
+  for (s16 at = -64; at < 0; at = static_cast<s16>(at + 8)) a(make(0x7a, 10, 0, at, at));
+  a(make(0x72, 10, 0, -64 + 12, data_offset_words << 4));
+  if (mss_option) a(store_w_imm(10, -64 + 20, static_cast<s32>(0x78050402)));  // kind 2, length 4, 1400
+  return a;
+}
+
+TEST_P(FunctionContract, RawSynCookiesHaveASizeAndAreTakenBack) {
+  using namespace code;
+  struct Case {
+    s32 gen, check;
+    s32 len, words;
+    bool mss;
+    s32 size;  ///< or the errno
+  };
+  for (const Case& c : std::vector<Case>{{204, 206, 20, 5, false, 536},
+                                         {204, 206, 24, 6, true, 1300},
+                                         {204, 206, 19, 5, false, -EINVAL},
+                                         {204, 206, 24, 5, false, -EINVAL},
+                                         {205, 207, 20, 5, false, 1220},
+                                         {205, 207, 24, 6, true, 1220}}) {
+    SCOPED_TRACE(testing::Message() << c.gen << " " << c.len << " " << c.words);
+    const auto gen = [&] {
+      Assembler a = with_headers(c.words, c.mss);
+      a(mov_reg(1, 10), add(1, -40), mov_reg(2, 10), add(2, -64), mov(3, c.len), call(c.gen));
+      return a;
+    };
+    Assembler size = gen();
+    if (c.size > 0) size(make(0x77, 0, 0, 0, 32));
+    EXPECT_EQ(result_of(size), c.size);
+    if (c.size < 0) continue;
+    // the answer's acknowledgement is the cookie and one, its sequence number one more than the first
+    const auto check = [&](s32 off_by) {
+      Assembler a = gen();
+      a(mov_reg(3, 0), add(3, 1 + off_by), make(0xdc, 3, 0, 0, 32), make(0x63, 10, 3, -64 + 8, 0),
+        load_w(4, 10, -64 + 4), make(0xdc, 4, 0, 0, 32), add(4, 1), make(0xdc, 4, 0, 0, 32),
+        make(0x63, 10, 4, -64 + 4, 0), mov_reg(1, 10), add(1, -40), mov_reg(2, 10), add(2, -64),
+        call(c.check));
+      return a;
+    };
+    Assembler right = check(0), wrong = check(1 << 20);
+    EXPECT_EQ(result_of(right), 0);
+    EXPECT_EQ(result_of(wrong), -EACCES);
+  }
+}
+
+TEST_P(FunctionContract, ProbesOfBadAddressesFailAndLeaveZeroes) {
+  using namespace code;
+  for (const s32 helper : {113, 115, 112, 114}) {
+    SCOPED_TRACE(helper);
+    const bool kernel_memory = helper == 113 || helper == 115;
+    const auto probe = [&](s32 at, bool result) {
+      Assembler a;
+      a(make(0x7a, 10, 0, -8, -1), mov_reg(1, 10), add(1, -8), mov(2, 8), mov(3, at), call(helper));
+      if (!result) a(load_w(0, 10, -8));
+      return result_of(a);
+    };
+    EXPECT_EQ(probe(16, true), kernel_memory ? -ERANGE : -EFAULT);
+    EXPECT_EQ(probe(16, false), 0);
+    if (!kernel_memory) continue;
+    Assembler a;  // its own stack, which ends in "ab", NUL
+    a(make(0x7a, 10, 0, -16, 0x6261), make(0x7a, 10, 0, -8, -1), mov_reg(1, 10), add(1, -8), mov(2, 8),
+      mov_reg(3, 10), add(3, -16), call(helper));
+    EXPECT_EQ(result_of(a), helper == 115 ? 3 : 0);
+  }
+}
+
+TEST_P(FunctionContract, TheCurrentTaskIsNotReadableByMistake) {
+  using namespace code;
+  Assembler task;
+  task(call(35), jeq(0, 0, 1), mov(0, 1));
+  EXPECT_EQ(result_of(task), 1);
+  Assembler cookie;
+  cookie(call(122), jeq(0, 0, 1), mov(0, 1));
+  EXPECT_EQ(result_of(cookie), 1) << "the network namespace's cookie";
+  Assembler group;
+  group(mov(1, -1), call(123));
+  EXPECT_EQ(result_of(group), 0) << "an ancestor below the root";
+}
+
+}  // namespace skep::contract
