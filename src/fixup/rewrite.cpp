@@ -85,6 +85,7 @@ class Layout {
       case STX:
         if (is_converted(facts))
           return with_context(convert_access(rules_, insn, facts), fmt::format("instruction {}", at));
+        if (facts.kernel_type != 0) return kernel_load(source_, insn, facts);
         return zero_extended(insn, facts);
       case ALU:
       case ALU64:

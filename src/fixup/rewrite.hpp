@@ -71,6 +71,10 @@ struct Kept {
 /// `map`: the one map that R1 holds on every path, or nullptr (kernel: do_misc_fixups()).
 [[nodiscard]] Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map);
 
+/// What a load through a pointer to a struct of the kernel becomes (kernel_loads.hpp); empty: it stays.
+[[nodiscard]] Patch kernel_load(const Source& source, const isa::Insn& insn,
+                                const verifier::InsnFacts& facts);
+
 /// What the call of a kernel function becomes: its arguments that no program fills in, and the call by its
 /// number here (helpers::kernel_function_id()), or code in place of it. EOPNOTSUPP by name if it does not run
 /// here (kernel: fixup_kfunc_call()).

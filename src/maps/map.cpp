@@ -4,9 +4,12 @@
 
 #include <fmt/format.h>
 
+#include "maps/facts_place.hpp"
+
 namespace skep::maps {
 
 Map::Map(const MapSpec& spec) {
+  SKEP_ASSERT(reinterpret_cast<u64>(&facts_) - reinterpret_cast<u64>(this) == map_facts_offset);
   facts_.type = spec.type;
   facts_.key_size = spec.key_size;
   facts_.value_size = spec.value_size;
