@@ -9,34 +9,10 @@
 #include <bit>
 
 #include "maps/checks.hpp"
-#include "maps/hashing.hpp"
 #include "maps/slots.hpp"
 #include "maps/value_fields.hpp"
 
 namespace skep::maps {
-namespace {
-
-/// `shared` is in an element; it may be written meanwhile in LRU maps, so it is read by whole words.
-bool same(std::byte* shared, const std::byte* key, u32 size) {
-  const auto word = [&](auto zero, u32 at) {
-    using T = decltype(zero);
-    return std::atomic_ref<T>(*reinterpret_cast<T*>(shared + at)).load(std::memory_order_relaxed) ==
-           load<T>(key + at);
-  };
-  u32 at = 0;
-  for (; at + 8 <= size; at += 8)
-    if (!word(u64{}, at)) return false;
-  if (at + 4 <= size) {
-    if (!word(u32{}, at)) return false;
-    at += 4;
-  }
-  for (; at < size; ++at)
-    if (!word(u8{}, at)) return false;
-  return true;
-}
-
-}  // namespace
-
 HashMap::HashMap(const MapSpec& spec, const Environment& environment, std::shared_ptr<ElementPool> pool,
                  Mapping buckets, u32 count)
     : Map(spec),
@@ -45,11 +21,15 @@ HashMap::HashMap(const MapSpec& spec, const Environment& environment, std::share
       percpu_(spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash),
       pool_(std::move(pool)),
       memory_(std::move(buckets)),
-      bucket_count_(count),
-      seed_(0) {
+      bucket_count_(count) {
+  static_assert(offsetof(Element, hash) == hash_elem_hash);
   static_assert(offsetof(Element, lru) + offsetof(LruNode, ref) == hash_elem_ref);
-  if ((spec.flags & uapi::F_ZERO_SEED) == 0 && ::getrandom(&seed_, sizeof seed_, 0) != sizeof seed_)
-    seed_ = reinterpret_cast<u64>(this);
+  if ((spec.flags & uapi::F_ZERO_SEED) == 0) {
+    std::array<u64, 2> random{};
+    if (::getrandom(random.data(), sizeof random, 0) != sizeof random)
+      random[0] = reinterpret_cast<u64>(this);
+    seed_ = {seed_.a ^ random[0], (seed_.b ^ random[1]) | 1};
+  }
   if (facts_.type == MapType::percpu_hash)
     pool_->own_percpu(&area_, value_offset(), round_up8(spec.value_size));
   if (of_maps())
@@ -59,13 +39,12 @@ HashMap::HashMap(const MapSpec& spec, const Environment& environment, std::share
 HashMap::~HashMap() {
   if (value_type_ != nullptr)
     for (u32 i = 0; i < bucket_count_; ++i)
-      for (Element* e = buckets()[i].head.load(std::memory_order_relaxed); e != nullptr;
-           e = e->next.load(std::memory_order_relaxed))
+      for (Element* e = buckets()[i].first(); e != nullptr; e = e->next.load(std::memory_order_relaxed))
         free_element_value(e);
   if (lru_values_ != nullptr) area_.release(lru_values_, round_up8(facts_.value_size) * facts_.max_entries);
   if (lru_ != nullptr) return;  // its elements go with the slab
   for (u32 i = 0; i < bucket_count_; ++i)
-    for (Element* element = buckets()[i].head.load(std::memory_order_relaxed); element != nullptr;) {
+    for (Element* element = buckets()[i].first(); element != nullptr;) {
       Element* next = element->next.load(std::memory_order_relaxed);
       pool_->give_back(bytes(element));
       element = next;
@@ -86,9 +65,12 @@ Result<MapRef> HashMap::make(const MapSpec& spec, const Environment& environment
   const bool preallocate = (spec.flags & uapi::F_NO_PREALLOC) == 0;
   const u64 spare = lru ? 0 : environment.percpu->cpus();
   auto pool = TRY(ElementPool::create(element, preallocate ? u64{sized.max_entries} + spare : 0));
-  const u32 count = std::bit_ceil(sized.max_entries);
+  // Twice the kernel's: most elements are the first of their bucket.
+  const u32 count = std::bit_ceil(std::min(sized.max_entries, 1u << 30)) * 2;
   auto buckets = TRY(Mapping::map(u64{count} * sizeof(Bucket), PROT_READ | PROT_WRITE,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "buckets"));
+  constexpr u64 huge_page = u64{2} << 20;
+  if (buckets.size() >= huge_page) ::madvise(buckets.data(), buckets.size(), MADV_HUGEPAGE);
   auto map =
       std::shared_ptr<HashMap>(new HashMap(sized, environment, std::move(pool), std::move(buckets), count));
   if (lru)
@@ -113,53 +95,70 @@ bool HashMap::unlink_lru(void* map, LruNode* node) {
   auto& self = *static_cast<HashMap*>(map);
   auto* element = reinterpret_cast<Element*>(reinterpret_cast<std::byte*>(node) - offsetof(Element, lru));
   Bucket& in = self.bucket(element->hash.load(std::memory_order_relaxed));
-  const std::lock_guard lock(in.lock);
-  for (std::atomic<Element*>* at = &in.head;;) {
-    Element* here = at->load(std::memory_order_relaxed);
-    if (here == nullptr) return false;
-    if (here == element) {
-      at->store(element->next.load(std::memory_order_relaxed), std::memory_order_release);
-      self.count_.fetch_sub(1, std::memory_order_relaxed);
-      self.free_element_value(element);
-      return true;
-    }
-    at = &here->next;
+  const std::lock_guard lock(in);
+  Place at{&in, nullptr, in.first()};
+  while (at.element != element) {
+    if (at.element == nullptr) return false;
+    at.previous = at.element;
+    at.element = at.element->next.load(std::memory_order_relaxed);
   }
+  set_next(at, element->next.load(std::memory_order_relaxed));
+  self.count_.fetch_sub(1, std::memory_order_relaxed);
+  self.free_element_value(element);
+  return true;
 }
 
-u32 HashMap::hash_of(const std::byte* key) const {
-  return static_cast<u32>(hash_bytes(key, facts_.key_size, seed_));
+void HashMap::set_next(const Place& place, Element* next) {
+  if (place.previous == nullptr)
+    place.in->set_first(next);
+  else
+    place.previous->next.store(next, std::memory_order_release);
 }
 
-HashMap::Element* HashMap::find(Bucket& in, u32 hash, const std::byte* key,
-                                std::atomic<Element*>** link) const {
-  std::atomic<Element*>* at = &in.head;
-  Element* element = at->load(std::memory_order_acquire);
-  while (element != nullptr) {
-    const u32 its = element->hash.load(std::memory_order_relaxed);
-    if (its == hash && same(key_of(element), key, facts_.key_size)) break;
-    Element* next = element->next.load(std::memory_order_acquire);
+template <u32 key_size>
+HashMap::Place HashMap::find(Bucket& in, u32 hash, const std::byte* key) const {
+  Place at{&in, nullptr, in.first()};
+  while (at.element != nullptr) {
+    if constexpr (key_size != 0) {
+      const bool may_be = lru_ == nullptr || at.element->hash.load(std::memory_order_relaxed) == hash;
+      if (may_be && same_key(key_of(at.element), key, key_size)) break;
+    } else if (at.element->hash.load(std::memory_order_relaxed) == hash &&
+               same_key(key_of(at.element), key, facts_.key_size)) {
+      break;
+    }
+    Element* next = at.element->next.load(std::memory_order_acquire);
     // An LRU's element may have gone to another bucket since: its chain is not ours.
-    if (lru_ != nullptr && &bucket(element->hash.load(std::memory_order_relaxed)) != &in) {
-      at = &in.head;
-      element = at->load(std::memory_order_acquire);
+    if (lru_ != nullptr && &bucket(at.element->hash.load(std::memory_order_relaxed)) != &in) {
+      at = {&in, nullptr, in.first()};
       continue;
     }
-    at = &element->next;
-    element = next;
+    at.previous = at.element;
+    at.element = next;
   }
-  if (link != nullptr) *link = at;
-  return element;
+  return at;
 }
 
 std::byte* HashMap::lookup_element(const std::byte* key) noexcept {
-  const u32 hash = hash_of(key);
-  return bytes(find(bucket(hash), hash, key));
+  return with_key_size(facts_.key_size, [&](auto size) {
+    const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
+    return bytes(find<size>(bucket(hash), hash, key).element);
+  });
+}
+
+HashProbe HashMap::probe() const {
+  return {.buckets = reinterpret_cast<u64>(memory_.data()),
+          .mask = bucket_count_ - 1,
+          .key_size = facts_.key_size,
+          .seed = seed_,
+          .first_only = lru_ != nullptr};
+}
+
+HashProbe hash_probe(const void* map) {
+  return static_cast<const HashMap*>(static_cast<const Map*>(map))->probe();
 }
 
 std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
-  const u32 hash = hash_of(key);
-  Element* element = find(bucket(hash), hash, key);
+  auto* element = reinterpret_cast<Element*>(lookup_element(key));
   if (element == nullptr) return nullptr;
   if (lru_ != nullptr) {
     const std::atomic_ref<u8> ref(element->lru.ref);
@@ -170,7 +169,8 @@ std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
 }
 
 int HashMap::update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept {
-  return insert_or_replace(key, value, flags, {false, cpu});
+  return with_key_size(facts_.key_size,
+                       [&](auto size) { return insert_or_replace<size>(key, value, flags, {false, cpu}); });
 }
 
 HashMap::Element* HashMap::new_element(u32 hash, const std::byte* key) noexcept {
@@ -260,6 +260,7 @@ int HashMap::check_update(const Element* old, u64 flags) const {
   return 0;
 }
 
+template <u32 key_size>
 int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64 flags,
                                Writer writer) noexcept {
   if ((flags & ~uapi::LOCK) > uapi::EXIST) return -EINVAL;
@@ -267,7 +268,7 @@ int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64
   InnerMap inner;
   if (of_maps())
     if (const int error = resolve_inner(value, inner); error != 0) return error;
-  const u32 hash = hash_of(key);
+  const u32 hash = hash_key(key, key_size != 0 ? key_size : facts_.key_size, seed_);
   Bucket& in = bucket(hash);
   Element* fresh = nullptr;  // an LRU's is taken before the bucket is locked: taking unlinks others
   if (lru_ != nullptr && (!percpu() || flags != uapi::EXIST)) {
@@ -278,9 +279,9 @@ int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64
   Element* old = nullptr;
   int result = 0;
   {
-    const std::lock_guard lock(in.lock);
-    std::atomic<Element*>* link = nullptr;
-    old = find(in, hash, key, &link);
+    const std::lock_guard lock(in);
+    const Place place = find<key_size>(in, hash, key);
+    old = place.element;
     result = check_update(old, flags);
     const bool in_place = old != nullptr && (percpu() || (flags & uapi::LOCK) != 0);
     if (result == 0 && in_place) {
@@ -306,13 +307,11 @@ int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64
       }
       if (result != 0 && old == nullptr) count_.fetch_sub(1, std::memory_order_relaxed);
       if (result == 0) {
-        // The new one stands before the old one goes: a reader finds one of them.
-        fresh->next.store(in.head.load(std::memory_order_relaxed), std::memory_order_relaxed);
-        in.head.store(fresh, std::memory_order_release);
-        if (old != nullptr) {
-          if (link == &in.head) link = &fresh->next;
-          link->store(old->next.load(std::memory_order_relaxed), std::memory_order_release);
-        }
+        // One store: a reader finds the old one or the new one.
+        const Place at = old != nullptr ? place : Place{&in, nullptr, nullptr};
+        Element* next = old != nullptr ? old->next.load(std::memory_order_relaxed) : in.first();
+        fresh->next.store(next, std::memory_order_relaxed);
+        set_next(at, fresh);
         fresh = nullptr;
       }
     }
@@ -323,17 +322,21 @@ int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64
   return result;
 }
 
+template HashMap::Place HashMap::find<0>(Bucket& in, u32 hash, const std::byte* key) const;
+template int HashMap::insert_or_replace<0>(const std::byte* key, const std::byte* value, u64 flags,
+                                           Writer writer) noexcept;
+
 int HashMap::take(const std::byte* key, std::byte* value) noexcept {
   const u32 hash = hash_of(key);
   Bucket& in = bucket(hash);
   Element* old = nullptr;
   {
-    const std::lock_guard lock(in.lock);
-    std::atomic<Element*>* link = nullptr;
-    old = find(in, hash, key, &link);
+    const std::lock_guard lock(in);
+    const Place place = find(in, hash, key);
+    old = place.element;
     if (old == nullptr) return -ENOENT;
     if (value != nullptr) read_value(old, value);
-    link->store(old->next.load(std::memory_order_relaxed), std::memory_order_release);
+    set_next(place, old->next.load(std::memory_order_relaxed));
     count_.fetch_sub(1, std::memory_order_relaxed);
   }
   let_go(old);
@@ -343,7 +346,7 @@ int HashMap::take(const std::byte* key, std::byte* value) noexcept {
 s64 HashMap::for_each(Visit visit, void* argument, u32 cpu) noexcept {
   s64 calls = 0;
   for (u32 i = 0; i < bucket_count_; ++i)
-    for (Element* e = buckets()[i].head.load(std::memory_order_acquire); e != nullptr;) {
+    for (Element* e = buckets()[i].first(); e != nullptr;) {
       Element* next = e->next.load(std::memory_order_acquire);
       std::byte* value = percpu() ? percpu_value(e) + area_.offset_of(cpu) : value_of(e);
       ++calls;

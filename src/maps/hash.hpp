@@ -8,9 +8,13 @@
 // may find its element in another bucket's chain (find() notices and starts again), and the value behind a
 // pointer may become another key's.
 #pragma once
+#include <sched.h>
+
 #include <atomic>
 
 #include "maps/element_pool.hpp"
+#include "maps/hash_probe.hpp"
+#include "maps/key_hash.hpp"
 #include "maps/lru.hpp"
 #include "maps/map.hpp"
 #include "maps/value_copy.hpp"
@@ -28,6 +32,8 @@ class HashMap final : public Map {
   s64 for_each(Visit visit, void* argument, u32 cpu) noexcept override;
   /// The element of `key`, or nullptr: what the kernel's __htab_map_lookup_elem() returns.
   std::byte* lookup_element(const std::byte* key) noexcept;
+  /// How machine code finds elements by itself.
+  [[nodiscard]] HashProbe probe() const;
 
   void set_value_type(const btf::ObjectType& type) override;
   [[nodiscard]] u32 user_value_size() const override;
@@ -45,14 +51,38 @@ class HashMap final : public Map {
  private:
   struct Element {
     std::atomic<Element*> next{nullptr};
-    u64 unused = 0;
+    u64 link = 0;  ///< ElementPool::link_offset
     LruNode lru;
     std::atomic<u32> hash{0};
   };
-  static_assert(sizeof(Element) <= hash_elem_header);
-  struct Bucket {
-    std::atomic<Element*> head;
-    SpinLock lock;
+  static_assert(sizeof(Element) <= hash_elem_header && offsetof(Element, link) == ElementPool::link_offset);
+  /// The first element; the lowest bit is a lock.
+  class Bucket {
+   public:
+    [[nodiscard]] Element* first() const {
+      return reinterpret_cast<Element*>(word_.load(std::memory_order_acquire) & ~locked);
+    }
+    /// Under the lock.
+    void set_first(Element* element) {
+      word_.store(reinterpret_cast<u64>(element) | locked, std::memory_order_release);
+    }
+    void lock() noexcept {
+      for (u32 spins = 0;;) {
+        u64 word = word_.load(std::memory_order_relaxed);
+        if ((word & locked) == 0 &&
+            word_.compare_exchange_weak(word, word | locked, std::memory_order_acquire,
+                                        std::memory_order_relaxed))
+          return;
+        if (++spins % 128 == 0) ::sched_yield();
+      }
+    }
+    void unlock() noexcept {
+      word_.store(word_.load(std::memory_order_relaxed) & ~locked, std::memory_order_release);
+    }
+
+   private:
+    static constexpr u64 locked = 1;
+    std::atomic<u64> word_;
   };
   /// In a hash_of_maps: what rewritten code loads, and the reference that keeps it.
   struct InnerMap {
@@ -77,11 +107,23 @@ class HashMap final : public Map {
   std::byte* value_of(Element* element) const { return bytes(element) + value_offset(); }
   std::byte* percpu_value(Element* element) const { return load<std::byte*>(value_of(element)); }
 
-  [[nodiscard]] u32 hash_of(const std::byte* key) const;
+  [[nodiscard]] u32 hash_of(const std::byte* key) const { return hash_key(key, facts_.key_size, seed_); }
   Bucket& bucket(u32 hash) const { return buckets()[hash & (bucket_count_ - 1)]; }
   Bucket* buckets() const { return reinterpret_cast<Bucket*>(memory_.data()); }
-  /// Under RCU or the bucket's lock. `link`, if given, gets what points at the element.
-  Element* find(Bucket& in, u32 hash, const std::byte* key, std::atomic<Element*>** link = nullptr) const;
+  /// The place of an element: in a bucket, behind another one (nullptr: the first).
+  struct Place {
+    Bucket* in;
+    Element* previous;
+    Element* element;
+  };
+  /// Under RCU or the bucket's lock. `key_size` is the map's, or 0 (which is slower).
+  template <u32 key_size>
+  Place find(Bucket& in, u32 hash, const std::byte* key) const;
+  Place find(Bucket& in, u32 hash, const std::byte* key) const { return find<0>(in, hash, key); }
+  /// Under the bucket's lock.
+  static void set_next(const Place& place, Element* next);
+  template <u32 key_size>
+  int insert_or_replace(const std::byte* key, const std::byte* value, u64 flags, Writer writer) noexcept;
   int insert_or_replace(const std::byte* key, const std::byte* value, u64 flags, Writer writer) noexcept;
   void write_percpu(Element* element, const std::byte* value, Writer writer) const;
   Element* new_element(u32 hash, const std::byte* key) noexcept;
@@ -106,7 +148,7 @@ class HashMap final : public Map {
   std::shared_ptr<ElementPool> pool_;
   Mapping memory_;
   u32 bucket_count_;
-  u64 seed_;
+  HashSeed seed_;
   std::atomic<u32> count_{0};
 };
 

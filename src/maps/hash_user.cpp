@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <sched.h>
 
+#include <bit>
+
 #include "base/rcu.hpp"
 #include "maps/hash.hpp"
 #include "maps/types.hpp"
@@ -15,11 +17,12 @@ u32 HashMap::user_value_size() const {
 
 /// htab_map_mem_usage()
 u64 HashMap::memlock() const {
+  constexpr u64 kernels_bucket = 16;
   const u64 cpus = area_.cpus();
   const u64 n = facts_.max_entries;
   const u64 percpu_values = percpu() ? cpus * round_up8(facts_.value_size) : 0;
   const u64 element = value_offset() + (percpu() ? sizeof(void*) : round_up8(facts_.value_size));
-  u64 bytes = sizeof_bpf_htab + sizeof(Bucket) * bucket_count_;
+  u64 bytes = sizeof_bpf_htab + kernels_bucket * std::bit_ceil(n);
   if ((facts_.flags & uapi::F_NO_PREALLOC) != 0)
     return bytes + count_.load(std::memory_order_relaxed) * (element + percpu_values);
   bytes += n * (element + percpu_values);
@@ -43,7 +46,7 @@ void HashMap::read_value(Element* element, std::byte* value) const {
 int HashMap::copy_out(const std::byte* key, std::byte* value) noexcept {
   const rcu::Reader reader;
   const u32 hash = hash_of(key);
-  Element* element = find(bucket(hash), hash, key);
+  Element* element = find(bucket(hash), hash, key).element;
   if (element == nullptr) return -ENOENT;
   read_value(element, value);
   return 0;
@@ -51,7 +54,8 @@ int HashMap::copy_out(const std::byte* key, std::byte* value) noexcept {
 
 int HashMap::copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept {
   const int here = lru_ != nullptr ? ::sched_getcpu() : 0;
-  return insert_or_replace(key, value, flags, {true, static_cast<u32>(std::max(0, here)) % area_.cpus()});
+  const rcu::Reader reader;  // for its lane of free elements
+  return insert_or_replace<0>(key, value, flags, {true, static_cast<u32>(std::max(0, here)) % area_.cpus()});
 }
 
 int HashMap::next_key(const std::byte* key, std::byte* next) noexcept {
@@ -60,14 +64,13 @@ int HashMap::next_key(const std::byte* key, std::byte* next) noexcept {
   Element* element = nullptr;
   if (key != nullptr) {
     const u32 hash = hash_of(key);
-    element = find(bucket(hash), hash, key);
+    element = find(bucket(hash), hash, key).element;
     if (element != nullptr) {  // an unknown key asks for the first one
       index = (hash & (bucket_count_ - 1)) + 1;
       element = element->next.load(std::memory_order_acquire);
     }
   }
-  for (; element == nullptr && index < bucket_count_; ++index)
-    element = buckets()[index].head.load(std::memory_order_acquire);
+  for (; element == nullptr && index < bucket_count_; ++index) element = buckets()[index].first();
   if (element == nullptr) return -ENOENT;
   std::memcpy(next, key_of(element), facts_.key_size);
   return 0;
@@ -79,15 +82,12 @@ Result<u32> HashMap::copy_bucket(u32 index, MutBytes keys, MutBytes values, u32 
   Bucket& in = buckets()[index];
   const rcu::Reader reader;
   u32 in_bucket = 0;
-  for (const Element* e = in.head.load(std::memory_order_acquire); e != nullptr;
-       e = e->next.load(std::memory_order_acquire))
-    ++in_bucket;
+  for (const Element* e = in.first(); e != nullptr; e = e->next.load(std::memory_order_acquire)) ++in_bucket;
   if (in_bucket > max_count - at)
     return fail(ENOSPC, fmt::format("bucket {} has {} elements", index, in_bucket));
   u32 done = 0;
   Element* next = nullptr;
-  for (Element* e = in.head.load(std::memory_order_acquire); e != nullptr && at + done < max_count;
-       e = next) {
+  for (Element* e = in.first(); e != nullptr && at + done < max_count; e = next) {
     if (&bucket(e->hash.load(std::memory_order_relaxed)) != &in) break;  // an LRU's, gone elsewhere
     next = e->next.load(std::memory_order_acquire);
     std::byte* key = keys.data() + u64{at + done} * facts_.key_size;

@@ -1,6 +1,12 @@
 // lpm_trie: prefixes of big-endian data, the longest that matches wins (kernel/bpf/lpm_trie.c). A binary trie
 // with compressed paths; a node's prefix is a proper prefix of its children's. Intermediate nodes have no
 // value and always two children. Readers walk without locks; writers take the map's lock and replace nodes.
+//
+// Every node knows the nearest node with a value above it (`above`), so a walk that fails needs to remember
+// nothing. A trie with more than a few prefixes has an index by the first 16 bits: where the walk begins or,
+// where nothing longer is there, what it would find.
+#include <sys/mman.h>
+
 #include <bit>
 
 #include "base/rcu.hpp"
@@ -12,6 +18,7 @@ namespace {
 /// Followed by the data (padded to 8, for compares by words) and, 8-aligned, the value.
 struct Node {
   std::array<std::atomic<Node*>, 2> child{};
+  std::atomic<Node*> above{nullptr};  ///< the nearest ancestor with a value
   u32 prefixlen = 0;
   bool intermediate = false;
 
@@ -49,55 +56,155 @@ class LpmTrieMap final : public Map {
 
  private:
   using Link = std::atomic<Node*>;
-  /// The key's data in words, zeros behind it.
+  /// A key: prefix length and data, whose last word may not be read past `data_size_`.
   struct Data {
-    std::array<std::byte, 256> bytes{};
+    const std::byte* bytes;
     u32 bits = 0;
   };
-  Data data_of(const std::byte* key) const {
-    Data data;
-    std::memcpy(data.bytes.data(), key + 4, data_size_);
-    data.bits = load<u32>(key);
-    return data;
-  }
+  Data data_of(const std::byte* key) const { return {key + 4, load<u32>(key)}; }
   u32 max_bits() const { return data_size_ * 8; }
   std::byte* value_of(Node* node) const { return node->data() + padded_; }
 
   static bool bit(const std::byte* data, u32 index) {
     return (static_cast<u32>(data[index / 8]) >> (7 - index % 8) & 1) != 0;
   }
+  /// The first `bytes` (all where there are eight or more) of a key's data, zeros behind, as a number.
+  static u64 word_of(const std::byte* data, u32 bytes) {
+    if (bytes >= 8) return big_endian_word(data);
+    if (bytes == 4) return u64{std::byteswap(load<u32>(data))} << 32;
+    u64 word = 0;
+    for (u32 i = 0; i < bytes; ++i) word |= static_cast<u64>(data[i]) << (56 - 8 * i);
+    return word;
+  }
   /// How many leading bits of both agree, at most the shorter prefix.
-  static u32 common(const Node* node, const Data& data) {
+  u32 common(const Node* node, const Data& data) const {
     const u32 limit = std::min(node->prefixlen, data.bits);
     for (u32 at = 0; at < limit; at += 64) {
-      const u64 differ = big_endian_word(node->data() + at / 8) ^ big_endian_word(data.bytes.data() + at / 8);
+      const u64 differ =
+          big_endian_word(node->data() + at / 8) ^ word_of(data.bytes + at / 8, data_size_ - at / 8);
       if (differ != 0) return std::min(limit, at + static_cast<u32>(std::countl_zero(differ)));
     }
     return limit;
   }
   Node* new_node(const Data& data, u32 bits, const std::byte* value);
+
+  // The index; all but index_entry() under the lock.
+  static constexpr u32 index_bits = 16, index_from = 64;
+  /// A slot: the node where the walk begins, or, marked, the one that it finds (nullptr: none).
+  static constexpr u64 is_result = 1;
+  static u32 index_slot(const std::byte* data) {
+    return static_cast<u32>(data[0]) << 8 | static_cast<u32>(data[1]);
+  }
+  std::atomic<u64>* index() const { return index_.load(std::memory_order_acquire); }
+  void make_index();
+  void update_index(const Data& data);
+  void fill_index(std::atomic<u64>* slots, Node* node, Node* best, u32 depth, u32 first) const;
+  static void set_above(Node* node, Node* above);
+  /// The value's node that a walk from `node` on finds.
+  Node* walk(Node* node, const Data& data) const;
   void free_tree(Node* node);
   int insert(const Data& data, const std::byte* value, u64 flags);
 
   Link root_{nullptr};
+  std::atomic<std::atomic<u64>*> index_{nullptr};
+  Mapping index_memory_;
   std::mutex mutex_;
   std::atomic<u32> count_{0};
   u32 data_size_;
   u32 padded_;
 };
 
+Node* LpmTrieMap::walk(Node* node, const Data& data) const {
+  Node* last = nullptr;  // matches
+  for (;;) {
+    if (node == nullptr) break;
+    const u32 same = common(node, data);
+    if (same < node->prefixlen) return node->above.load(std::memory_order_acquire);
+    last = node;
+    if (same >= data.bits) break;
+    node = node->child[bit(data.bytes, same)].load(std::memory_order_acquire);
+  }
+  if (last == nullptr || !last->intermediate) return last;
+  return last->above.load(std::memory_order_acquire);
+}
+
 std::byte* LpmTrieMap::lookup(const std::byte* key, u32) noexcept {
   const Data data = data_of(key);
   if (data.bits > max_bits()) return nullptr;
   Node* found = nullptr;
-  for (Node* node = root_.load(std::memory_order_acquire); node != nullptr;) {
-    const u32 same = common(node, data);
-    if (same < node->prefixlen) break;
-    if (!node->intermediate) found = node;
-    if (same >= data.bits) break;
-    node = node->child[bit(data.bytes.data(), node->prefixlen)].load(std::memory_order_acquire);
+  if (const auto* slots = index(); slots != nullptr && data.bits >= index_bits) {
+    const u64 entry = slots[index_slot(data.bytes)].load(std::memory_order_acquire);
+    auto* node = reinterpret_cast<Node*>(entry & ~is_result);
+    found = (entry & is_result) != 0 ? node : walk(node, data);
+  } else {
+    found = walk(root_.load(std::memory_order_acquire), data);
   }
   return found == nullptr ? nullptr : value_of(found);
+}
+
+/// Below a node with a value, itself not counted, everything up to the next nodes with values knows it.
+void LpmTrieMap::set_above(Node* node, Node* above) {
+  if (node == nullptr) return;
+  node->above.store(above, std::memory_order_release);
+  if (!node->intermediate) return;
+  for (const Link& child : node->child) set_above(child.load(std::memory_order_relaxed), above);
+}
+
+/// `node` is the first at or below `depth` bits on the way; `first`: the slot whose bits are the way's, then
+/// zeros. Each slot is written once, with what it will have.
+void LpmTrieMap::fill_index(std::atomic<u64>* slots, Node* node, Node* best, u32 depth, u32 first) const {
+  const u32 count = 1u << (index_bits - depth);
+  if (node == nullptr) {
+    for (u32 i = first; i < first + count; ++i)
+      slots[i].store(reinterpret_cast<u64>(best) | is_result, std::memory_order_release);
+    return;
+  }
+  if (depth == index_bits) {
+    slots[first].store(reinterpret_cast<u64>(node), std::memory_order_release);
+    return;
+  }
+  if (node->prefixlen > depth) {
+    const bool side = bit(node->data(), depth);
+    for (const bool half : {false, true})
+      fill_index(slots, half == side ? node : nullptr, best, depth + 1, first + (half ? count / 2 : 0));
+    return;
+  }
+  if (!node->intermediate) best = node;
+  for (const bool half : {false, true})
+    fill_index(slots, node->child[half].load(std::memory_order_relaxed), best, depth + 1,
+               first + (half ? count / 2 : 0));
+}
+
+void LpmTrieMap::make_index() {
+  if (max_bits() < index_bits || count_.load(std::memory_order_relaxed) < index_from) return;
+  auto memory = Mapping::map(sizeof(u64) << index_bits, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "index");
+  if (!memory) return;  // it works without
+  index_memory_ = std::move(*memory);
+  auto* slots = reinterpret_cast<std::atomic<u64>*>(index_memory_.data());
+  fill_index(slots, root_.load(std::memory_order_relaxed), nullptr, 0, 0);
+  index_.store(slots, std::memory_order_release);
+}
+
+/// After the trie changed at this prefix.
+void LpmTrieMap::update_index(const Data& data) {
+  std::atomic<u64>* slots = index();
+  if (slots == nullptr) return make_index();
+  // Down to the depth of the change, or of the index.
+  const u32 depth = std::min(data.bits, index_bits);
+  Node* node = root_.load(std::memory_order_relaxed);
+  Node* best = nullptr;
+  while (node != nullptr && node->prefixlen < depth) {
+    if (common(node, data) < node->prefixlen) {  // another way: nothing is at this prefix
+      node = nullptr;
+      break;
+    }
+    if (!node->intermediate) best = node;
+    node = node->child[bit(data.bytes, node->prefixlen)].load(std::memory_order_relaxed);
+  }
+  if (node != nullptr && common(node, {data.bytes, depth}) < depth) node = nullptr;
+  const u32 slot = index_slot(data.bytes) & ~((1u << (index_bits - depth)) - 1);
+  fill_index(slots, node, best, depth, slot);
 }
 
 int LpmTrieMap::copy_out(const std::byte* key, std::byte* value) noexcept {
@@ -114,7 +221,7 @@ Node* LpmTrieMap::new_node(const Data& data, u32 bits, const std::byte* value) {
   Node* node = new (memory) Node;
   node->prefixlen = bits;
   node->intermediate = value == nullptr;
-  std::memcpy(node->data(), data.bytes.data(), data_size_);
+  std::memcpy(node->data(), data.bytes, data_size_);
   if (value != nullptr) std::memcpy(value_of(node), value, facts_.value_size);
   return node;
 }
@@ -131,11 +238,13 @@ int LpmTrieMap::insert(const Data& data, const std::byte* value, u64 flags) {
   // Down to the link where the new node goes.
   Link* link = &root_;
   Node* node = nullptr;
+  Node* parent_value = nullptr;
   u32 same = 0;
   while ((node = link->load(std::memory_order_relaxed)) != nullptr) {
     same = common(node, data);
     if (node->prefixlen != same || node->prefixlen == data.bits) break;
-    link = &node->child[bit(data.bytes.data(), node->prefixlen)];
+    if (!node->intermediate) parent_value = node;
+    link = &node->child[bit(data.bytes, node->prefixlen)];
   }
   const bool exact = node != nullptr && node->prefixlen == same && same == data.bits;
   const bool exists = exact && !node->intermediate;
@@ -144,28 +253,37 @@ int LpmTrieMap::insert(const Data& data, const std::byte* value, u64 flags) {
   if (!exists && count_.load(std::memory_order_relaxed) == facts_.max_entries) return -ENOSPC;
   Node* fresh = new_node(data, data.bits, value);
   if (fresh == nullptr) return -ENOMEM;
+  // What is above the place; a node that is passed by has it, too.
+  Node* above = node != nullptr ? node->above.load(std::memory_order_relaxed) : parent_value;
+  fresh->above.store(above, std::memory_order_relaxed);
+  Node* gone = nullptr;
   if (exact) {  // takes the place of the node
     for (u32 i = 0; i < 2; ++i)
       fresh->child[i].store(node->child[i].load(std::memory_order_relaxed), std::memory_order_relaxed);
     link->store(fresh, std::memory_order_release);
-    rcu::defer(node, free_node);
+    for (const Link& child : fresh->child) set_above(child.load(std::memory_order_relaxed), fresh);
+    gone = node;
   } else if (node == nullptr) {
     link->store(fresh, std::memory_order_release);
   } else if (same == data.bits) {  // a prefix of the node: above it
     fresh->child[bit(node->data(), same)].store(node, std::memory_order_relaxed);
     link->store(fresh, std::memory_order_release);
+    set_above(node, fresh);
   } else {  // both under a node of what they share
     Node* fork = new_node(data, same, nullptr);
     if (fork == nullptr) {
       std::free(fresh);
       return -ENOMEM;
     }
-    const bool side = bit(data.bytes.data(), same);
+    fork->above.store(above, std::memory_order_relaxed);
+    const bool side = bit(data.bytes, same);
     fork->child[side].store(fresh, std::memory_order_relaxed);
     fork->child[!side].store(node, std::memory_order_relaxed);
     link->store(fork, std::memory_order_release);
   }
   if (!exists) count_.fetch_add(1, std::memory_order_relaxed);
+  update_index(data);
+  if (gone != nullptr) rcu::defer(gone, free_node);  // nothing leads to it any more
   return 0;
 }
 
@@ -183,19 +301,18 @@ int LpmTrieMap::remove(const std::byte* key) noexcept {
     if (node->prefixlen == data.bits) break;
     parent = node;
     parent_link = link;
-    link = &node->child[bit(data.bytes.data(), node->prefixlen)];
+    link = &node->child[bit(data.bytes, node->prefixlen)];
   }
   if (node == nullptr || node->intermediate) return -ENOENT;
   Node* left = node->child[0].load(std::memory_order_relaxed);
   Node* right = node->child[1].load(std::memory_order_relaxed);
-  count_.fetch_sub(1, std::memory_order_relaxed);
+  Node* above = node->above.load(std::memory_order_relaxed);
+  Node* fork = nullptr;
   if (left != nullptr && right != nullptr) {
     // Its place is still needed. Readers may hold its value: another node without one takes the place.
-    Node* fork = new_node(data, data.bits, nullptr);
-    if (fork == nullptr) {
-      count_.fetch_add(1, std::memory_order_relaxed);
-      return -ENOMEM;
-    }
+    fork = new_node(data, data.bits, nullptr);
+    if (fork == nullptr) return -ENOMEM;
+    fork->above.store(above, std::memory_order_relaxed);
     fork->child[0].store(left, std::memory_order_relaxed);
     fork->child[1].store(right, std::memory_order_relaxed);
     link->store(fork, std::memory_order_release);
@@ -205,9 +322,18 @@ int LpmTrieMap::remove(const std::byte* key) noexcept {
     // The parent only joined two: the other one takes its place.
     const bool side = link == &parent->child[1];
     parent_link->store(parent->child[!side].load(std::memory_order_relaxed), std::memory_order_release);
-    rcu::defer(parent, free_node);
   } else {
     link->store(nullptr, std::memory_order_release);
+    parent = nullptr;
+  }
+  for (Node* below : {left, right}) set_above(below, above);
+  count_.fetch_sub(1, std::memory_order_relaxed);
+  update_index(data);
+  const bool parent_gone = left == nullptr && right == nullptr && parent != nullptr;
+  if (parent_gone) {
+    // Slots that the parent's shorter prefix has, too, may lead to it.
+    update_index({data.bytes, std::min(data.bits, parent->prefixlen)});
+    rcu::defer(parent, free_node);
   }
   rcu::defer(node, free_node);
   return 0;
@@ -242,7 +368,7 @@ int LpmTrieMap::next_key(const std::byte* key, std::byte* next) noexcept {
         break;
       }
       if (same < at->prefixlen) break;
-      at = at->child[bit(data.bytes.data(), at->prefixlen)].load(std::memory_order_relaxed);
+      at = at->child[bit(data.bytes, at->prefixlen)].load(std::memory_order_relaxed);
     }
   }
   Node* from = node;
