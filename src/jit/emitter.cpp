@@ -102,6 +102,7 @@ void Emitter::function(u32 index) {
   const u32 start = static_cast<u32>(a_.offset());
   prologue(f, in_main_);
   for (u32 i = f.first; i < f.end; ++i) instruction(i);
+  emit_cold();
   out_.subprogs.push_back({f.first, start, static_cast<u32>(a_.offset()) - start});
 }
 

@@ -3,11 +3,13 @@
 #pragma once
 #include <asmjit/x86.h>
 
+#include <bitset>
 #include <vector>
 
 #include "fixup/translate.hpp"
 #include "jit/emitted.hpp"
 #include "jit/plan.hpp"
+#include "maps/hash_probe.hpp"
 
 namespace skep::jit {
 
@@ -93,6 +95,22 @@ class Emitter : private asmjit::ErrorHandler {
   void call_helper(u32 at);
   void tail_call(u32 at);
 
+  // inline_map.cpp
+  /// Where a key is: `base` + `offset`. A set bit: a store begins or ends before this byte of it.
+  struct KeyPlace {
+    Gp base;
+    s32 offset = 0;
+    std::bitset<64> bounds;
+  };
+  [[nodiscard]] KeyPlace key_place(u32 at, u32 key_size) const;
+  void key_word(const KeyPlace& key, u32 at, u32 size, Gp to, Gp with);
+  void merge_key(u32 at, u32 key_size);
+  void hash_key(const maps::HashProbe& probe, const KeyPlace& key);
+  void compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label differs);
+  void inline_hash_lookup(u32 at, const maps::HashProbe& probe);
+  bool inline_map_call(u32 at);
+  void emit_cold();
+
   [[nodiscard]] const isa::Insn& insn(u32 at) const { return program_.insns[at]; }
   [[nodiscard]] bool is_dead_after(u32 at, u8 r) const { return (plan_.nodes[at].dead_after >> r & 1) != 0; }
   /// `rD = percpu_cpu_number; rD = &(void __percpu *)(rD)`: the pair stands for RunContext::cpu's address.
@@ -125,6 +143,13 @@ class Emitter : private asmjit::ErrorHandler {
     u64 address;
   };
   std::vector<Outside> outside_;
+  /// What stands behind its function: the rest of an inline lookup.
+  struct Cold {
+    Label next, walk, done;
+    bool calls;
+    u64 helper;
+  };
+  std::vector<Cold> cold_;
   const Function* current_ = nullptr;
   bool in_main_ = false;
   u32 saved_pushes_ = 0;

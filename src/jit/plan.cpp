@@ -5,6 +5,7 @@
 
 #include "base/limits.hpp"
 #include "jit/combine.hpp"
+#include "jit/inline_map.hpp"
 #include "jit/registers.hpp"
 
 namespace skep::jit {
@@ -140,6 +141,7 @@ void find_bounds(const vm::Checked& program, Plan& plan) {
   for (u32 i = 0; i < count; ++i) {
     const Node& node = plan.nodes[i];
     u32 bound = plan.bound[i] + bounds[isa::index_of(program.forms[i])];
+    if (program.forms[i] == Form::CALL_HELPER) bound += map_call_bound(program, plan, i);
     if (node.unroll > 1) bound += (node.unroll - 1) * (bound - plan.bound[program.target(i)]);
     if (i + 1 < count && plan.nodes[i + 1].aligned) bound += loop_alignment - 1;
     plan.bound[i + 1] = bound;

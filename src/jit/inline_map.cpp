@@ -1,0 +1,286 @@
+// Map operations whose map is known: the lookup in a hash map as machine code, and the key's bytes brought
+// together before any of them.
+//
+// A key is written to the stack field by field and read again eight bytes wide, which waits until the narrow
+// stores have left the store buffer (about 10 ns). So words are put together from the pieces as they were
+// stored, wherever this function stores into them.
+#include <algorithm>
+#include <bitset>
+
+#include "helpers/internal.hpp"
+#include "jit/emitter.hpp"
+#include "jit/inline_map.hpp"
+#include "jit/registers.hpp"
+#include "maps/hash_probe.hpp"
+#include "maps/map.hpp"
+
+namespace skep::jit {
+
+using isa::Family;
+using isa::Form;
+namespace x86 = asmjit::x86;
+
+namespace {
+
+constexpr u32 longest_key = 64;
+constexpr s32 frame_size = 512;
+enum HelperId : s32 { map_lookup_elem = 1, map_update_elem = 2, map_delete_elem = 3 };
+
+bool ends_run(const vm::Checked& program, const Plan& plan, u32 at) {
+  switch (family_of(program.forms[at])) {
+    case Family::call:
+    case Family::tail_call:
+    case Family::exit:
+    case Family::ja:
+    case Family::jcond64:
+    case Family::jcond32:
+    case Family::may_goto:
+      return true;
+    default:
+      return plan.nodes[at + 1].is_target;
+  }
+}
+
+/// The instruction before `at`, in the same run, that writes the register; nothing if there is none.
+std::optional<u32> writer_of(const vm::Checked& program, const Plan& plan, u32 at, u8 reg) {
+  constexpr u32 far_enough = 48;
+  if (plan.nodes[at].is_target) return {};
+  for (u32 back = 1; back <= far_enough && back <= at; ++back) {
+    const u32 i = at - back;
+    if (program.forms[i] == Form::invalid) continue;  // second slot
+    if (ends_run(program, plan, i)) return {};
+    if ((operands_of(program.insns[i], program.forms[i]).writes & bit(reg)) != 0) return i;
+    if (plan.nodes[i].is_target) return {};
+  }
+  return {};
+}
+
+/// What R10 must be added to give the register's value at `at`.
+std::optional<s32> stack_offset(const vm::Checked& program, const Plan& plan, u32 at, u8 reg) {
+  s32 sum = 0;
+  for (u32 steps = 0; steps < 4; ++steps) {
+    if (reg == 10) return sum;
+    const auto writer = writer_of(program, plan, at, reg);
+    if (!writer) return {};
+    const isa::Insn& insn = program.insns[*writer];
+    if (program.forms[*writer] == Form::ADD64_K)
+      sum += insn.imm;
+    else if (program.forms[*writer] == Form::MOV64_X)
+      reg = insn.src;
+    else
+      return {};
+    at = *writer;
+  }
+  return reg == 10 ? std::optional(sum) : std::nullopt;
+}
+
+/// Which bytes of [offset, offset + size) from R10 begin a store of the function. Stores through other
+/// registers are not known.
+std::bitset<longest_key> store_bounds(const vm::Checked& program, const Function& function, s32 offset,
+                                      u32 size) {
+  std::bitset<longest_key> bounds;
+  for (u32 i = function.first; i < function.end; ++i) {
+    const Family family = family_of(program.forms[i]);
+    if (family != Family::st && family != Family::stx) continue;
+    const isa::Insn& insn = program.insns[i];
+    if (insn.dst != 10) continue;
+    for (const s32 edge : {s32{insn.off}, insn.off + static_cast<s32>(isa::bytes_of_size(insn.code))})
+      if (edge > offset && edge < offset + static_cast<s32>(size))
+        bounds.set(static_cast<std::size_t>(edge - offset));
+  }
+  return bounds;
+}
+
+/// What is called with a map in R1 and a key in R2.
+bool is_map_call(s32 id) {
+  switch (id) {
+    case map_lookup_elem:
+    case map_update_elem:
+    case map_delete_elem:
+    case helpers::fn_htab_map_lookup_elem:
+    case helpers::fn_htab_map_update_elem:
+    case helpers::fn_htab_map_delete_elem:
+    case helpers::fn_htab_percpu_map_update_elem:
+    case helpers::fn_htab_lru_map_update_elem:
+    case helpers::fn_htab_lru_map_delete_elem:
+    case helpers::fn_htab_lru_percpu_map_lookup_elem:
+    case helpers::fn_htab_lru_percpu_map_update_elem:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// The map that R1 is at a call, where it is a constant.
+const maps::Map* known_map(const vm::Checked& program, const Plan& plan, u32 at) {
+  u8 reg = 1;
+  for (u32 steps = 0; steps < 4; ++steps) {
+    const auto writer = writer_of(program, plan, at, reg);
+    if (!writer) return nullptr;
+    if (program.forms[*writer] == Form::LD_IMM64_MAP_FD)
+      return reinterpret_cast<const maps::Map*>(program.imm64[*writer]);
+    if (program.forms[*writer] != Form::MOV64_X) return nullptr;
+    reg = program.insns[*writer].src;
+    at = *writer;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+u32 map_call_bound(const vm::Checked& program, const Plan& plan, u32 at) {
+  const s32 id = program.insns[at].imm;
+  if (!is_map_call(id)) return 0;
+  const maps::Map* map = known_map(program, plan, at);
+  if (map == nullptr || map->facts().key_size > longest_key) return 0;
+  // A byte of a key takes a load, a shift and an or (16 bytes) at most, twice in a lookup.
+  const u32 size = (map->facts().key_size + 7) & ~7u;
+  return id == helpers::fn_htab_map_lookup_elem ? 128 + 36 * size : 18 * size;
+}
+
+/// Loads bytes [at, at + size) of the key, size up to 8, zeros above, in pieces that no store divides.
+void Emitter::key_word(const KeyPlace& key, u32 at, u32 size, Gp to, Gp with) {
+  for (u32 done = 0; done < size;) {
+    u32 piece = 1;
+    while (piece * 2 <= size - done && (at + done) % (piece * 2) == 0) piece *= 2;
+    const auto divided = [&] {
+      for (u32 i = 1; i < piece; ++i)
+        if (key.bounds.test(at + done + i)) return true;
+      return false;
+    };
+    while (divided()) piece /= 2;
+    const Gp reg = done == 0 ? to : with;
+    const s32 off = static_cast<s32>(at + done) + key.offset;
+    const Mem from = x86::ptr(key.base, off, piece);
+    switch (piece) {
+      case 1:
+      case 2:
+        a_.movzx(reg.r32(), from);
+        break;
+      case 4:
+        a_.mov(reg.r32(), from);
+        break;
+      default:
+        a_.mov(reg, from);
+    }
+    if (done != 0) {
+      a_.shl(with, done * 8);
+      a_.or_(to, with);
+    }
+    done += piece;
+  }
+}
+
+Emitter::KeyPlace Emitter::key_place(u32 at, u32 key_size) const {
+  KeyPlace key{r64(2), 0, {}};
+  const auto offset = stack_offset(program_, plan_, at, 2);
+  if (!offset || *offset < -frame_size || *offset + static_cast<s32>(key_size) > 0) return key;
+  key.bounds = store_bounds(program_, *current_, *offset, key_size);
+  return key;
+}
+
+/// The words of a key that are stored in pieces are stored again whole: what is called reads them so.
+void Emitter::merge_key(u32 at, u32 key_size) {
+  const KeyPlace key = key_place(at, key_size);
+  for (u32 word = 0; word + 8 <= key_size; word += 8) {
+    bool divided = false;
+    for (u32 i = 1; i < 8; ++i) divided |= key.bounds.test(word + i);
+    if (!divided) continue;
+    key_word(key, word, 8, x86::r10, x86::r11);
+    a_.mov(x86::ptr(key.base, static_cast<s32>(word) + key.offset, 8), x86::r10);
+  }
+}
+
+/// hash_key() of the key into rax, its upper half of no meaning; what of it is one or two words stays in r10
+/// and r11.
+void Emitter::hash_key(const maps::HashProbe& probe, const KeyPlace& key) {
+  const u32 size = probe.key_size;
+  a_.mov(x86::r9, probe.seed.a);
+  for (u32 at = 0; at < size; at += 16) {
+    const u32 left = size - at;
+    key_word(key, at, std::min(left, 8u), x86::r10, x86::rax);
+    if (left > 8) key_word(key, at + 8, std::min(left - 8, 8u), x86::r11, x86::rax);
+    a_.mov(x86::rax, probe.seed.b);
+    if (left > 8) a_.xor_(x86::rax, x86::r11);
+    a_.xor_(x86::r9, x86::r10);
+    a_.mul(x86::r9);  // rdx:rax
+    a_.xor_(x86::rax, x86::rdx);
+    if (left > 16) a_.mov(x86::r9, x86::rax);
+  }
+}
+
+/// Compares the key with that of the element at rax.
+void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label differs) {
+  const u32 size = probe.key_size;
+  for (u32 at = 0; at < size; at += 8) {
+    const u32 bytes = std::min(size - at, 8u);
+    const Gp word = at == 0 ? x86::r10 : x86::r11;
+    if (size > 16) key_word(key, at, bytes, word, x86::rdx);
+    const s32 off = static_cast<s32>(maps::hash_elem_header + at);
+    // Whole words of the element: behind a short key stand zeros up to the next eight bytes, or its value.
+    if (bytes == 8) {
+      a_.cmp(word, x86::qword_ptr(x86::rax, off));
+    } else if (bytes == 4) {
+      a_.cmp(word.r32(), x86::dword_ptr(x86::rax, off));
+    } else {
+      KeyPlace element{x86::rax, static_cast<s32>(maps::hash_elem_header), {}};
+      key_word(element, at, bytes, x86::rdx, x86::r9);
+      a_.cmp(word, x86::rdx);
+    }
+    a_.jne(differs);
+  }
+}
+
+/// fn_htab_map_lookup_elem of a known map: R0 = the element or 0.
+void Emitter::inline_hash_lookup(u32 at, const maps::HashProbe& probe) {
+  const KeyPlace key = key_place(at, probe.key_size);
+  // rsi keeps the key's address (R2), rdi the map's (R1) for the call.
+  const Label next = a_.newLabel(), done = a_.newLabel(), walk = a_.newLabel();
+  hash_key(probe, key);
+  if (probe.first_only) a_.mov(x86::ecx, x86::eax);
+  a_.and_(x86::eax, static_cast<s32>(probe.mask));  // at most 31 bits
+  a_.mov(x86::r9, probe.buckets);
+  a_.mov(x86::rax, x86::qword_ptr(x86::r9, x86::rax, 3));
+  a_.and_(x86::rax, -2);
+  a_.jz(done);
+  a_.bind(walk);
+  if (probe.first_only) {  // half a key may be another one's; its hash was changed first
+    a_.cmp(x86::ecx, x86::dword_ptr(x86::rax, maps::hash_elem_hash));
+    a_.jne(next);
+  }
+  compare_key(probe, key, next);
+  a_.bind(done);
+  cold_.push_back({next, walk, done, probe.first_only, reinterpret_cast<u64>(program_.helper(at))});
+}
+
+/// What stands behind the function's code: elements that are not the first of their bucket.
+void Emitter::emit_cold() {
+  for (const Cold& cold : cold_) {
+    a_.bind(cold.next);
+    if (cold.calls) {
+      a_.mov(x86::r9, run_context());
+      call_address(cold.helper);
+    } else {
+      a_.mov(x86::rax, x86::qword_ptr(x86::rax));
+      a_.test(x86::rax, x86::rax);
+      a_.jnz(cold.walk);
+    }
+    a_.jmp(cold.done);
+  }
+  cold_.clear();
+}
+
+bool Emitter::inline_map_call(u32 at) {
+  const s32 id = insn(at).imm;
+  if (!options_.combine || !is_map_call(id)) return false;
+  const maps::Map* map = known_map(program_, plan_, at);
+  if (map == nullptr || map->facts().key_size > longest_key) return false;
+  if (id == helpers::fn_htab_map_lookup_elem) {
+    inline_hash_lookup(at, maps::hash_probe(map));
+    return true;
+  }
+  merge_key(at, map->facts().key_size);
+  return false;
+}
+
+}  // namespace skep::jit
