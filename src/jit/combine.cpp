@@ -12,55 +12,56 @@ using isa::Insn;
 
 namespace {
 
-/// Live registers before each slot, iterated to the fixed point (backwards, so loops take few rounds).
+/// Live registers before each slot. Backwards, and again over a loop whose head turns out to need more than
+/// the jump back to it knew of: the sets only grow, so that ends.
 class Liveness {
  public:
-  Liveness(const vm::Checked& program, Plan& plan)
-      : program_(program), plan_(plan), live_(program.insns.size() + 1) {}
+  Liveness(const vm::Checked& program, Plan& plan) : program_(program), plan_(plan) {
+    plan.live.assign(program.insns.size() + 1, 0);
+  }
   void run() {
-    for (const Function& function : plan_.functions)
-      while (sweep(function)) {
-      }
+    for (const Function& function : plan_.functions) sweep(function);
   }
 
  private:
-  bool sweep(const Function& function) {
-    bool again = false;
+  void sweep(const Function& function) {
+    u16* const live = plan_.live.data();
+    u16 after = 0;  // live[i + 1]
     for (u32 i = function.end; i-- > function.first;) {
       const Form form = program_.forms[i];
+      Node& node = plan_.nodes[i];
       if (form == Form::invalid) {
-        live_[i] = live_[i + 1];
+        live[i] = after;
         continue;
       }
-      const u16 after = live_after(i, form);
-      plan_.nodes[i].dead_after = static_cast<u16>(~after & 0x7ff);
-      const Operands operands = operands_of(program_.insns[i], form);
-      const u16 before = static_cast<u16>((after & ~operands.writes) | operands.reads);
-      if (before != live_[i]) {
-        live_[i] = before;
-        again = again || plan_.nodes[i].is_loop_head;
+      switch (flow_of(form)) {
+        case Flow::on:
+          break;
+        case Flow::ends:  // what callers keep in R6..R10 is saved and restored by the function itself
+          after = 0;
+          break;
+        case Flow::jumps:
+          after = live[program_.target(i)];
+          break;
+        case Flow::may_jump:
+          after |= live[program_.target(i)];
+          break;
       }
-    }
-    return again;
-  }
-  u16 live_after(u32 i, Form form) const {
-    // What callers keep in R6..R10 is saved and restored by the function itself.
-    if (form == Form::EXIT) return 0;
-    switch (family_of(form)) {
-      case Family::ja:
-        return live_[program_.target(i)];
-      case Family::jcond64:
-      case Family::jcond32:
-      case Family::may_goto:
-        return live_[i + 1] | live_[program_.target(i)];
-      default:
-        return live_[i + 1];
+      node.dead_after = static_cast<u16>(~after & 0x7ff);
+      const Operands operands = operands_of(program_.insns[i], form);
+      after = static_cast<u16>((after & ~operands.writes) | operands.reads);
+      if (after != live[i]) {
+        live[i] = after;
+        if (node.is_loop_head) {
+          i = node.loop_end + 1;
+          after = i < function.end ? live[i] : u16{0};
+        }
+      }
     }
   }
 
   const vm::Checked& program_;
   Plan& plan_;
-  std::vector<u16> live_;
 };
 
 class Combiner {

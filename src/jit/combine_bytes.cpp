@@ -4,6 +4,7 @@
 // and whose other results nobody reads.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <optional>
 
 #include "jit/combine.hpp"
@@ -19,36 +20,36 @@ namespace {
 
 constexpr u32 longest_run = 40;
 
-/// One byte of a register's value.
-struct Lane {
-  enum Kind : u8 { zero, memory, of_register } kind;
-  u8 reg;  ///< of_register: which, as it was when the walk began
-  s32 at;  ///< memory: offset from the base; of_register: byte 0..7
-  bool operator==(const Lane&) const = default;
-};
-using Lanes = std::array<Lane, 8>;
+/// What the eight bytes of a register are, a code for each: 0 is zero, the others are each finder's own.
+using Lanes = u64;
+constexpr Lanes every = 0x0101010101010101, ascending = 0x0706050403020100;
 
-Lanes shifted_left(const Lanes& in, u32 bytes) {
-  Lanes out{};
-  for (u32 i = bytes; i < 8; ++i) out[i] = in[i - bytes];
-  return out;
+/// The highest bit of every byte that is not zero.
+constexpr u64 taken(Lanes lanes) {
+  constexpr u64 low = 0x7f7f7f7f7f7f7f7f;
+  return (((lanes & low) + low) | lanes) & ~low;
 }
-Lanes shifted_right(const Lanes& in, u32 bytes) {
-  Lanes out{};
-  for (u32 i = bytes; i < 8; ++i) out[i - bytes] = in[i];
-  return out;
+constexpr Lanes low_half(Lanes lanes) { return lanes & 0xffffffff; }
+constexpr Lanes low_bytes(Lanes lanes, u32 bytes) {
+  return bytes == 8 ? lanes : lanes & ((u64{1} << 8 * bytes) - 1);
 }
-Lanes low_half(Lanes in) {
-  std::fill(in.begin() + 4, in.end(), Lane{});
-  return in;
-}
-std::optional<Lanes> joined(const Lanes& a, const Lanes& b) {
-  Lanes out{};
-  for (u32 i = 0; i < 8; ++i) {
-    if (a[i].kind != Lane::zero && b[i].kind != Lane::zero) return std::nullopt;
-    out[i] = a[i].kind != Lane::zero ? a[i] : b[i];
-  }
-  return out;
+
+/// Codes that follow one another, upwards or (`swapped`) downwards.
+struct Row {
+  u32 bytes = 0, lowest = 0;
+  bool swapped = false;
+};
+/// What `lanes` are if they are 2, 4 or 8 such codes and nothing beyond; else none.
+std::optional<Row> row_of(Lanes lanes) {
+  const u32 bytes = static_cast<u32>(71 - std::countl_zero(lanes)) / 8;
+  if (bytes != 2 && bytes != 4 && bytes != 8) return std::nullopt;
+  const u32 first = lanes & 0xff, second = lanes >> 8 & 0xff;
+  Row row{bytes, first, second < first};
+  if (row.swapped) row.lowest = static_cast<u32>(lanes >> 8 * (bytes - 1));
+  const Lanes up = low_bytes(ascending + row.lowest * every, bytes);
+  // Beyond 255 a code would be 0, which none of a row is.
+  const bool matches = lanes == (row.swapped ? __builtin_bswap64(up) >> 8 * (8 - bytes) : up);
+  return matches && taken(lanes) == low_bytes(0x8080808080808080, bytes) ? std::optional(row) : std::nullopt;
 }
 
 /// A run of instructions from `at` on, without jump targets or what other patterns took.
@@ -97,46 +98,52 @@ bool is_byte_count(u32 bytes) { return bytes == 2 || bytes == 4 || bytes == 8; }
 /// rA = p[n]; rB = p[n+1]; rB <<= 8; rA |= rB and longer ones, in any order, either byte order.
 class LoadFinder {
  public:
-  explicit LoadFinder(Walk& walk) : walk_(walk), base_(walk.insn(walk.start()).src) {}
+  explicit LoadFinder(Walk& walk)
+      : walk_(walk), base_(walk.insn(walk.start()).src), first_(walk.insn(walk.start()).off) {}
   bool run() {
     if (walk_.form(walk_.start()) != Form::LDX_B) return false;
     for (u32 at = walk_.start(); walk_.has(at) && (written_ & bit(base_)) == 0 && step(at); ++at)
-      consider(at);
+      if (at != walk_.start()) consider(at);
     if (last_ == 0) return false;
     walk_.take(last_, best_);
     return true;
   }
 
  private:
+  /// The code of the byte at offset first_; others stand as far from it as their offsets.
+  static constexpr s32 middle = 128;
+
   [[nodiscard]] bool known(u8 r) const { return (written_ & bit(r)) != 0; }
-  bool set(u8 r, const Lanes& lanes) {
+  bool set(u8 r, Lanes lanes) {
     lanes_[r] = lanes;
     written_ |= bit(r);
     return true;
+  }
+  bool loaded(const Insn& i) {
+    const s32 code = i.off - first_ + middle;
+    if (i.src != base_ || code < 1 || code >= 255) return false;
+    const u64 low = static_cast<u64>(code);
+    return set(i.dst, isa::bytes_of_size(i.code) == 1 ? low : low | (low + 1) << 8);
   }
   bool step(u32 at) {
     const Insn& i = walk_.insn(at);
     const Form form = walk_.form(at);
     switch (form) {
       case Form::LDX_B:
-      case Form::LDX_H: {
-        if (i.src != base_) return false;
-        Lanes lanes{};
-        for (u32 b = 0; b < isa::bytes_of_size(i.code); ++b)
-          lanes[b] = {Lane::memory, 0, i.off + static_cast<s32>(b)};
-        return set(i.dst, lanes);
-      }
+      case Form::LDX_H:
+        return loaded(i);
       case Form::LSH64_K:
       case Form::LSH32_K: {
         if (!known(i.dst) || !is_byte_shift(form, i.imm)) return false;
-        const Lanes lanes = shifted_left(lanes_[i.dst], static_cast<u32>(i.imm) / 8);
+        const Lanes lanes = lanes_[i.dst] << i.imm;
         return set(i.dst, form == Form::LSH32_K ? low_half(lanes) : lanes);
       }
       case Form::OR64_X:
       case Form::OR32_X: {
-        if (!known(i.dst) || !known(i.src)) return false;
-        const auto lanes = joined(lanes_[i.dst], lanes_[i.src]);
-        return lanes && set(i.dst, form == Form::OR32_X ? low_half(*lanes) : *lanes);
+        if (!known(i.dst) || !known(i.src) || (taken(lanes_[i.dst]) & taken(lanes_[i.src])) != 0)
+          return false;
+        const Lanes lanes = lanes_[i.dst] | lanes_[i.src];
+        return set(i.dst, form == Form::OR32_X ? low_half(lanes) : lanes);
       }
       case Form::MOV64_X:
       case Form::MOV32_X:
@@ -148,29 +155,22 @@ class LoadFinder {
   }
   /// Whether all that happened so far is one load into the register just written.
   void consider(u32 at) {
-    if (at == walk_.start()) return;
     const u8 result = walk_.insn(at).dst;
-    const Lanes& lanes = lanes_[result];
-    u32 bytes = 0;
-    while (bytes < 8 && lanes[bytes].kind == Lane::memory) ++bytes;
-    for (u32 i = bytes; i < 8; ++i)
-      if (lanes[i].kind != Lane::zero) return;
-    if (!is_byte_count(bytes) || !walk_.only_result_lives(at, written_, bit(result))) return;
-    const bool swapped = lanes[1].at < lanes[0].at;
-    const s32 lowest = swapped ? lanes[bytes - 1].at : lanes[0].at;
-    for (u32 i = 0; i < bytes; ++i)
-      if (lanes[i].at != lowest + static_cast<s32>(swapped ? bytes - 1 - i : i)) return;
+    if (!walk_.only_result_lives(at, written_, bit(result))) return;
+    const auto row = row_of(lanes_[result]);
+    if (!row) return;
     last_ = at;
     best_ = {.shape = Shape::wide_load,
              .other = result,
              .base = base_,
-             .bytes = static_cast<u8>(bytes),
-             .swapped = swapped,
-             .off = static_cast<s16>(lowest)};
+             .bytes = static_cast<u8>(row->bytes),
+             .swapped = row->swapped,
+             .off = static_cast<s16>(static_cast<s32>(row->lowest) - middle + first_)};
   }
 
   Walk& walk_;
   u8 base_;
+  s32 first_;
   std::array<Lanes, vm::rewritten_registers> lanes_;  ///< of what is known()
   u16 written_ = 0;
   u32 last_ = 0;
@@ -192,17 +192,15 @@ class StoreFinder {
   }
 
  private:
+  /// The code of byte b of register r, as it was when the walk began, is 1 + 8 * r + b.
   struct Stored {
     s32 off;
-    Lane lane;
+    u8 code;
   };
   [[nodiscard]] Lanes lanes_of(u8 r) const {
-    if ((written_ & bit(r)) != 0) return lanes_[r];
-    Lanes own;
-    for (u8 b = 0; b < 8; ++b) own[b] = {Lane::of_register, r, b};
-    return own;
+    return (written_ & bit(r)) != 0 ? lanes_[r] : every * (1u + 8u * r) + ascending;
   }
-  bool set(u8 r, const Lanes& lanes) {
+  bool set(u8 r, Lanes lanes) {
     if (count_ != 0 && r == base_) return false;
     lanes_[r] = lanes;
     written_ |= bit(r);
@@ -219,11 +217,9 @@ class StoreFinder {
       case Form::MOV32_X:
         return set(i.dst, low_half(lanes_of(i.src)));
       case Form::RSH64_K:
-        return is_byte_shift(form, i.imm) &&
-               set(i.dst, shifted_right(lanes_of(i.dst), static_cast<u32>(i.imm) / 8));
+        return is_byte_shift(form, i.imm) && set(i.dst, lanes_of(i.dst) >> i.imm);
       case Form::RSH32_K:
-        return is_byte_shift(form, i.imm) &&
-               set(i.dst, shifted_right(low_half(lanes_of(i.dst)), static_cast<u32>(i.imm) / 8));
+        return is_byte_shift(form, i.imm) && set(i.dst, low_half(lanes_of(i.dst)) >> i.imm);
       default:
         return false;
     }
@@ -234,9 +230,9 @@ class StoreFinder {
       if ((written_ & bit(i.dst)) != 0) return false;
       base_ = i.dst;
     }
-    const Lane lane = lanes_of(i.src)[0];
-    if (i.dst != base_ || lane.kind != Lane::of_register) return false;
-    stored_[count_++] = {i.off, lane};
+    const u8 code = static_cast<u8>(lanes_of(i.src));
+    if (i.dst != base_ || code == 0) return false;
+    stored_[count_++] = {i.off, code};
     return true;
   }
   /// Whether the stores so far are one store of adjacent bytes of one register.
@@ -245,27 +241,26 @@ class StoreFinder {
     std::array<Stored, 8> sorted = stored_;
     std::sort(sorted.begin(), sorted.begin() + count_,
               [](const Stored& a, const Stored& b) { return a.off < b.off; });
-    const bool swapped = sorted[1].lane.at < sorted[0].lane.at;
-    const s32 lowest = swapped ? sorted[count_ - 1].lane.at : sorted[0].lane.at;
+    Lanes lanes = 0;
     for (u32 i = 0; i < count_; ++i) {
-      const s32 wanted = lowest + static_cast<s32>(swapped ? count_ - 1 - i : i);
-      if (sorted[i].off != sorted[0].off + static_cast<s32>(i) || sorted[i].lane.reg != sorted[0].lane.reg ||
-          sorted[i].lane.at != wanted)
-        return;
+      if (sorted[i].off != sorted[0].off + static_cast<s32>(i)) return;
+      lanes |= u64{sorted[i].code} << 8 * i;
     }
+    const auto row = row_of(lanes);
+    if (!row || (row->lowest - 1) / 8 != (row->lowest + count_ - 2) / 8) return;
     last_ = at;
     best_ = {.shape = Shape::wide_store,
-             .other = sorted[0].lane.reg,
+             .other = static_cast<u8>((row->lowest - 1) / 8),
              .base = base_,
              .bytes = static_cast<u8>(count_),
-             .first_byte = static_cast<u8>(lowest),
-             .swapped = swapped,
+             .first_byte = static_cast<u8>((row->lowest - 1) % 8),
+             .swapped = row->swapped,
              .off = static_cast<s16>(sorted[0].off)};
   }
 
   Walk& walk_;
   std::array<Lanes, vm::rewritten_registers> lanes_;  ///< of what was written
-  std::array<Stored, 8> stored_{};
+  std::array<Stored, 8> stored_;
   u32 count_ = 0;
   u8 base_ = 0;
   u16 written_ = 0;
@@ -332,22 +327,29 @@ bool merge_copies(Walk& walk) {
 namespace {
 /// Whether the finders may find anything: they are much work to begin in vain.
 bool looks_like_bytes(const vm::Checked& program, u32 at) {
+  const Form* const forms = program.forms.data();
+  const u32 left = static_cast<u32>(program.insns.size()) - at;
   const auto within = [&](u32 count, auto wanted) {
-    const u32 end = std::min(at + 1 + count, static_cast<u32>(program.insns.size()));
-    for (u32 i = at + 1; i < end; ++i)
-      if (wanted(program.forms[i])) return true;
+    for (u32 i = 1; i <= count && i < left; ++i)
+      if (wanted(i)) return true;
     return false;
   };
-  switch (program.forms[at]) {
-    case Form::LDX_B:
-      return within(
-          3, [](Form form) { return form == Form::LDX_B || form == Form::LDX_H || form == Form::STX_B; });
+  switch (forms[at]) {
+    case Form::LDX_B:  // copied on, or the first of two loads that are joined
+      return (left > 1 && forms[at + 1] == Form::STX_B) ||
+             (within(3,
+                     [&](u32 i) { return forms[at + i] == Form::LDX_B || forms[at + i] == Form::LDX_H; }) &&
+              within(12,
+                     [&](u32 i) { return forms[at + i] == Form::OR64_X || forms[at + i] == Form::OR32_X; }));
     case Form::ST_B:
-      return within(1, [](Form form) { return form == Form::ST_B; });
+      return left > 1 && forms[at + 1] == Form::ST_B;
     case Form::STX_B:
+      return within(3, [&](u32 i) {
+        return forms[at + i] == Form::STX_B && program.insns[at + i].dst == program.insns[at].dst;
+      });
     case Form::MOV64_X:
     case Form::MOV32_X:
-      return within(3, [](Form form) { return form == Form::STX_B; });
+      return within(3, [&](u32 i) { return forms[at + i] == Form::STX_B; });
     default:
       return false;
   }

@@ -42,13 +42,13 @@ void Emitter::emit_jump(u8 short_code, u32 at, u32 target) {
     const u32 distance = out_.insn_offsets[target] - end;
     std::memcpy(code + size - 4, &distance, 4);
   }
-  a_.embed(code, size);
+  a_.raw(code, size);
 }
 
 void Emitter::emit_call(u32 function) {
   const u8 code[5] = {0xe8};
   forward_.push_back({Forward::call, here() + 5, function});
-  a_.embed(code, sizeof code);
+  a_.raw(code);
 }
 
 void Emitter::jump_to(CondCode condition, u32 at, u32 target) {
@@ -156,7 +156,7 @@ void Emitter::call_address(u64 address) {
     return;
   }
   const u8 code[5] = {0xe8};
-  a_.embed(code, sizeof code);
+  a_.raw(code);
   outside_.push_back({here(), address});
 }
 

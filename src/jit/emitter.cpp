@@ -52,7 +52,8 @@ Emitter::Emitter(const vm::Checked& program, const Plan& plan, const Options& op
   holder_.init(asmjit::Environment::host());
   holder_.setErrorHandler(this);
   holder_.attach(&a_);
-  holder_.reserveBuffer(&holder_.textSection()->buffer(), plan.bound.back() + 256);
+  const std::size_t around = 512 + 128 * plan.functions.size();  // prologues, thunks, the burst entry
+  holder_.reserveBuffer(&holder_.textSection()->buffer(), plan.bound.back() + around);
   out_.insn_offsets.resize(program.insns.size());
   out_.callback_offsets.resize(program.entries.size());
 }
@@ -87,6 +88,7 @@ Result<Emitted> Emitter::run() {
   for (u32 f = 0; f < plan_.functions.size(); ++f)
     if (plan_.functions[f].is_callback) thunk(f);
   if (options_.burst) burst();
+  a_.finish();
   if (error_ == asmjit::kErrorOk) patch_forward();
   if (error_ == asmjit::kErrorOk) error_ = holder_.resolveUnresolvedLinks();
   if (error_ == asmjit::kErrorOutOfMemory || error_ == asmjit::kErrorTooLarge)
@@ -198,7 +200,7 @@ void Emitter::burst() {
   a_.mov(x86::rdx, rc);
   const u8 call[5] = {0xe8};
   forward_.push_back({Forward::main, here() + 5, 0});
-  a_.embed(call, sizeof call);
+  a_.raw(call);
   a_.mov(x86::dword_ptr(results, done, 2), x86::eax);
   a_.inc(done.r32());
   a_.sub(x86::eax, part(offsetof(Burst, ordinary), 4));

@@ -1,7 +1,7 @@
 // Emits x86-64 code for a planned program: one function a family of instructions, in emit_alu.cpp,
 // emit_memory.cpp and emit_control.cpp. Knows the calling convention (compile.hpp) and nothing of patterns.
 #pragma once
-#include <asmjit/x86.h>
+#include "jit/assembler.hpp"
 
 #include <bitset>
 #include <vector>
@@ -130,7 +130,7 @@ class Emitter : private asmjit::ErrorHandler {
   std::span<const Callback> callbacks_;
   bool far_calls_;
   asmjit::CodeHolder holder_;
-  asmjit::x86::Assembler a_;
+  Assembler a_;
   /// A jump or call whose target had no address yet; its displacement ends at `end`.
   struct Forward {
     enum Kind : u8 { near_jump, short_jump, call, main } kind;

@@ -67,16 +67,23 @@ consteval std::array<u8, isa::form_count + 1> make_bounds() {
 constexpr auto bounds = make_bounds();
 
 void mark_targets(const vm::Checked& program, Plan& plan) {
-  for (u32 i = 0; i < program.insns.size(); ++i) {
+  const u32 count = static_cast<u32>(program.insns.size());
+  for (u32 i = 0; i < count; ++i) {
     const Form form = program.forms[i];
-    const Family family = family_of(form);
-    if (form == Form::invalid || (family != Family::jcond64 && family != Family::jcond32 &&
-                                  family != Family::ja && family != Family::may_goto))
+    if (form == Form::invalid) {
+      plan.nodes[i].shape = Shape::absorbed;
       continue;
+    }
+    const Flow flow = flow_of(form);
+    if (flow != Flow::jumps && flow != Flow::may_jump) continue;
     const u32 target = program.target(i);
-    plan.nodes[target].is_target = true;
-    plan.nodes[target].is_loop_head |= target <= i;
-    if (plan.nodes[target].jumps_in != 255) ++plan.nodes[target].jumps_in;
+    Node& node = plan.nodes[target];
+    node.is_target = true;
+    if (target <= i) {
+      node.is_loop_head = true;
+      node.loop_end = i;
+    }
+    if (node.jumps_in != 255) ++node.jumps_in;
   }
 }
 
@@ -86,8 +93,7 @@ struct StackUse {
   bool indirect = false;
 };
 
-void note_stack(const isa::Insn& insn, Form form, const Operands& operands, StackUse& use) {
-  if ((operands.reads & bit(10)) == 0) return;
+void note_stack(const isa::Insn& insn, Form form, StackUse& use) {
   const Family family = family_of(form);
   const bool base_is_src = family == Family::ldx || family == Family::ldxsx || family == Family::load_acquire;
   const bool is_memory = base_is_src || family == Family::st || family == Family::stx ||
@@ -105,19 +111,20 @@ void note_stack(const isa::Insn& insn, Form form, const Operands& operands, Stac
 Function describe(const vm::Checked& program, u32 first, u32 end, u32 given_stack) {
   Function function{.first = first, .end = end};
   StackUse use;
+  u32 mentioned = 0;
   for (u32 i = first; i < end; ++i) {
     const Form form = program.forms[i];
     if (form == Form::invalid) continue;
     const isa::Insn& insn = program.insns[i];
     const Operands operands = operands_of(insn, form);
-    function.saved |=
-        static_cast<u16>((operands.reads | operands.writes) & (bit(6) | bit(7) | bit(8) | bit(9)));
+    mentioned |= operands.reads | operands.writes;
     const Family family = family_of(form);
     if (family == Family::call || family == Family::tail_call) function.makes_calls = true;
     if (family == Family::may_goto) function.has_may_goto = true;
-    if (((operands.reads | operands.writes) & bit(10)) != 0) function.uses_frame = true;
-    note_stack(insn, form, operands, use);
+    if ((operands.reads & bit(10)) != 0) note_stack(insn, form, use);
   }
+  function.saved = static_cast<u16>(mentioned & (bit(6) | bit(7) | bit(8) | bit(9)));
+  function.uses_frame = (mentioned & bit(10)) != 0;
   if (function.has_may_goto) function.uses_frame = true;
   if (function.uses_frame) {
     u32 bytes = given_stack != 0 ? given_stack + vm::frame_slack
@@ -138,6 +145,7 @@ bool needs_run_context(const vm::Checked& program) {
 void find_bounds(const vm::Checked& program, Plan& plan) {
   const u32 count = static_cast<u32>(program.insns.size());
   plan.bound.resize(count + 1);
+  plan.bound[0] = 0;
   for (u32 i = 0; i < count; ++i) {
     const Node& node = plan.nodes[i];
     u32 bound = plan.bound[i] + bounds[isa::index_of(program.forms[i])];
@@ -177,19 +185,25 @@ std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const P
 
 Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options) {
   Plan plan;
+  make_plan(program, stack_bytes, options, plan);
+  return plan;
+}
+
+void make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options,
+               Plan& plan) {
   const u32 count = static_cast<u32>(program.insns.size());
-  plan.nodes.resize(count);
-  for (u32 i = 0; i < count; ++i)
-    if (program.forms[i] == Form::invalid) plan.nodes[i].shape = Shape::absorbed;
+  plan.nodes.assign(count, Node{});
+  plan.functions.clear();
   mark_targets(program, plan);
   for (u32 f = 0; f < program.entries.size(); ++f) {
     const u32 end = f + 1 < program.entries.size() ? program.entries[f + 1] : count;
     plan.functions.push_back(
         describe(program, program.entries[f], end, f < stack_bytes.size() ? stack_bytes[f] : 0));
   }
-  for (u32 i = 0; i < count; ++i)
-    if (program.forms[i] == Form::LD_IMM64_FUNC)
-      plan.functions[program.subprog_at(program.target(i))].is_callback = true;
+  if (program.entries.size() > 1)
+    for (u32 i = 0; i < count; ++i)
+      if (program.forms[i] == Form::LD_IMM64_FUNC)
+        plan.functions[program.subprog_at(program.target(i))].is_callback = true;
   if (program.exception_callback != 0)
     plan.functions[program.subprog_at(program.exception_callback)].is_callback = true;
   plan.needs_run_context = needs_run_context(program);
@@ -199,7 +213,6 @@ Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, con
     unroll_loops(program, plan);
   }
   find_bounds(program, plan);
-  return plan;
 }
 
 }  // namespace skep::jit

@@ -48,6 +48,7 @@ struct Node {
   bool aligned = false;       ///< begins a cache line half
   s32 operand = 0;
   u16 dead_after = 0;  ///< bit r: register r holds nothing that is read later
+  u32 loop_end = 0;    ///< of a loop's head: the last jump that comes back to it
 };
 
 struct Function {
@@ -65,6 +66,7 @@ struct Plan {
   std::vector<u32> bound;           ///< bytes that the code before slot i takes at most; one more at the end
   std::vector<Function> functions;  ///< parallel to Checked::entries
   bool needs_run_context = false;
+  std::vector<u16> live;  ///< find_dead()'s: registers that are read from here on, for each slot
 };
 
 /// A tail call whose array and index are constants.
@@ -81,5 +83,8 @@ struct KnownTailCall {
 /// `stack_bytes` of each subprogram (parallel to program.entries; 0: not known, 512 are taken where R10 is
 /// used for more than direct accesses).
 Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options);
+/// The same into a plan whose memory is used again.
+void make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options,
+               Plan& plan);
 
 }  // namespace skep::jit
