@@ -25,6 +25,8 @@ typedef struct skep_object skep_object;   /* the programs and maps of one loaded
 typedef struct skep_program skep_program; /* belongs to its object */
 typedef struct skep_map skep_map;         /* belongs to its object */
 typedef struct skep_worker skep_worker;   /* one CPU: what a thread needs to run programs */
+typedef struct skep_ring skep_ring;       /* reads a ring buffer */
+typedef struct skep_events skep_events;   /* reads a perf_event_array */
 
 /* "0.1.0" */
 SKEP_API const char* skep_version(void);
@@ -46,7 +48,11 @@ struct skep_options {
 
 /* NULL options: the defaults. */
 SKEP_API skep_kernel* skep_kernel_new(const struct skep_options* options);
-/* Objects and workers must have been freed before. */
+/* The eBPF system of a running daemon (`skep daemon start`, or the first `skep` command): its maps can be
+ * opened here (skep_map_open()) and their consumers too. Objects and workers are for kernels of this process:
+ * -EOPNOTSUPP. `directory`: the daemon's; NULL: $SKEP_DIR, /run/skep, ... as `skep` finds it. */
+SKEP_API skep_kernel* skep_kernel_connect(const char* directory);
+/* Objects, workers, maps and consumers must have been freed before. */
 SKEP_API void skep_kernel_free(skep_kernel* kernel);
 
 /* Loads an ELF object: creates its maps, verifies and compiles its programs. `name` stands in messages and,
@@ -72,6 +78,47 @@ SKEP_API int skep_map_update(skep_map* map, const void* key, const void* value, 
 SKEP_API int skep_map_delete(skep_map* map, const void* key);
 /* key NULL: the first one. -ENOENT after the last. */
 SKEP_API int skep_map_next_key(skep_map* map, const void* key, void* next_key);
+
+/* A map by its pin, "/sys/fs/bpf/NAME", or by its id. */
+SKEP_API skep_map* skep_map_open(skep_kernel* kernel, const char* pin);
+SKEP_API skep_map* skep_map_open_id(skep_kernel* kernel, uint32_t id);
+/* Only of maps that skep_map_open() and skep_map_open_id() gave; an object's go with it. */
+SKEP_API void skep_map_close(skep_map* map);
+
+/* Consumers read what programs put out from memory that they share with them; nothing is asked of the kernel
+ * while they do. `fd` is readable (poll, epoll) while there may be something new. One thread reads one
+ * consumer. The map may be closed before it. */
+
+/* A ring buffer (BPF_MAP_TYPE_RINGBUF). One consumer a map: it moves the map's consumer position. */
+SKEP_API skep_ring* skep_ring_open(skep_map* map);
+SKEP_API void skep_ring_close(skep_ring* ring);
+SKEP_API int skep_ring_fd(const skep_ring* ring);
+/* Called for each record, in order; the bytes are valid during the call. Other than 0 stops after this
+ * record. */
+typedef int (*skep_record_fn)(void* user, const void* data, size_t size);
+/* How many records were read, without waiting, or a negative errno. */
+SKEP_API int64_t skep_ring_consume(skep_ring* ring, skep_record_fn record, void* user);
+/* The same after waiting until there is something, at most `timeout_ms` (-1: for ever). 0 when that is over.
+ */
+SKEP_API int64_t skep_ring_poll(skep_ring* ring, int timeout_ms, skep_record_fn record, void* user);
+
+/* bpf_perf_event_output() with BPF_F_CURRENT_CPU: puts a ring of `pages` (a power of two) into the slot of
+ * each CPU. While it is open nobody else gets the map's events. */
+SKEP_API skep_events* skep_events_open(skep_map* map, uint32_t pages);
+SKEP_API void skep_events_close(skep_events* events);
+SKEP_API int skep_events_fd(const skep_events* events);
+struct skep_event {
+  const void* data; /* valid during the call; NULL where events were lost */
+  size_t size;      /* up to 7 bytes more than the program gave, as perf rounds it up */
+  uint64_t time_ns; /* CLOCK_MONOTONIC */
+  uint64_t lost;    /* not 0: that many events are missing here, because the ring was full */
+  uint32_t cpu;
+};
+typedef void (*skep_event_fn)(void* user, const struct skep_event* event);
+/* How many events were read, without waiting, or a negative errno: -ENOTCONN when another reader has taken
+ * the slots over or the daemon has ended. Events of one CPU are in order. */
+SKEP_API int64_t skep_events_consume(skep_events* events, skep_event_fn event, void* user);
+SKEP_API int64_t skep_events_poll(skep_events* events, int timeout_ms, skep_event_fn event, void* user);
 
 /* One thread's place to run on. NULL when all CPUs are taken. Free it on the thread that made it. */
 SKEP_API skep_worker* skep_worker_new(skep_kernel* kernel);

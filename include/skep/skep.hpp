@@ -35,6 +35,9 @@ struct Free {
   void operator()(skep_kernel* k) const { skep_kernel_free(k); }
   void operator()(skep_object* o) const { skep_object_free(o); }
   void operator()(skep_worker* w) const { skep_worker_free(w); }
+  void operator()(skep_map* m) const { skep_map_close(m); }
+  void operator()(skep_ring* r) const { skep_ring_close(r); }
+  void operator()(skep_events* e) const { skep_events_close(e); }
 };
 }  // namespace detail
 
@@ -73,6 +76,70 @@ class Map {
         Failure{EINVAL, "the C++ types have other sizes than the map's key and value", {}});
   }
   skep_map* map_;
+};
+
+/// A map that was opened by its pin or id.
+class OpenedMap : public Map {
+ public:
+  explicit OpenedMap(skep_map* map) : Map(map), owner_(map) {}
+
+ private:
+  std::unique_ptr<skep_map, detail::Free> owner_;
+};
+
+/// Reads a ring buffer; see skep_ring_open().
+class RingBuffer {
+ public:
+  static Expected<RingBuffer> open(const Map& map) {
+    if (auto* r = skep_ring_open(map.get())) return RingBuffer(r);
+    return detail::failure();
+  }
+  /// Readable while there may be something new.
+  [[nodiscard]] int fd() const { return skep_ring_fd(ring_.get()); }
+  using Visit = std::function<void(std::span<const std::byte> record)>;
+  /// Calls `visit` for each record; how many there were.
+  Expected<uint64_t> consume(Visit visit) { return done(skep_ring_consume(ring_.get(), call, &visit)); }
+  /// The same after waiting at most `timeout_ms` (-1: for ever).
+  Expected<uint64_t> poll(int timeout_ms, Visit visit) {
+    return done(skep_ring_poll(ring_.get(), timeout_ms, call, &visit));
+  }
+
+ private:
+  explicit RingBuffer(skep_ring* ring) : ring_(ring) {}
+  static int call(void* visit, const void* data, size_t size) {
+    (*static_cast<Visit*>(visit))(std::span(static_cast<const std::byte*>(data), size));
+    return 0;
+  }
+  static Expected<uint64_t> done(int64_t count) {
+    if (count < 0) return detail::failure(static_cast<int>(count));
+    return static_cast<uint64_t>(count);
+  }
+  std::unique_ptr<skep_ring, detail::Free> ring_;
+};
+
+/// Reads a perf_event_array; see skep_events_open().
+class PerfBuffer {
+ public:
+  static Expected<PerfBuffer> open(const Map& map, uint32_t pages = 16) {
+    if (auto* e = skep_events_open(map.get(), pages)) return PerfBuffer(e);
+    return detail::failure();
+  }
+  [[nodiscard]] int fd() const { return skep_events_fd(events_.get()); }
+  using Visit = std::function<void(const skep_event& event)>;
+  /// Calls `visit` for each event, and for each gap where some were lost; how many events.
+  Expected<uint64_t> consume(Visit visit) { return done(skep_events_consume(events_.get(), call, &visit)); }
+  Expected<uint64_t> poll(int timeout_ms, Visit visit) {
+    return done(skep_events_poll(events_.get(), timeout_ms, call, &visit));
+  }
+
+ private:
+  explicit PerfBuffer(skep_events* events) : events_(events) {}
+  static void call(void* visit, const skep_event* event) { (*static_cast<Visit*>(visit))(*event); }
+  static Expected<uint64_t> done(int64_t count) {
+    if (count < 0) return detail::failure(static_cast<int>(count));
+    return static_cast<uint64_t>(count);
+  }
+  std::unique_ptr<skep_events, detail::Free> events_;
 };
 
 class Program {
@@ -140,6 +207,22 @@ class Kernel {
     kernel.kernel_.reset(skep_kernel_new(&c));
     if (!kernel.kernel_) return detail::failure();
     return kernel;
+  }
+  /// A running daemon's: its maps can be opened. `directory` empty: as `skep` finds it.
+  static Expected<Kernel> connect(const std::string& directory = {}) {
+    Kernel kernel;
+    kernel.kernel_.reset(skep_kernel_connect(directory.empty() ? nullptr : directory.c_str()));
+    if (!kernel.kernel_) return detail::failure();
+    return kernel;
+  }
+  /// A map by its pin.
+  [[nodiscard]] Expected<OpenedMap> open_map(const std::string& pin) {
+    if (auto* m = skep_map_open(kernel_.get(), pin.c_str())) return OpenedMap(m);
+    return detail::failure();
+  }
+  [[nodiscard]] Expected<OpenedMap> open_map(uint32_t id) {
+    if (auto* m = skep_map_open_id(kernel_.get(), id)) return OpenedMap(m);
+    return detail::failure();
   }
   [[nodiscard]] Expected<Object> load(std::span<const std::byte> elf, const std::string& name = "object") {
     if (auto* o = skep_object_load(kernel_.get(), elf.data(), elf.size(), name.c_str())) return Object(o);

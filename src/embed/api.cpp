@@ -1,44 +1,11 @@
 // The C API (include/skep/skep.h) over a Session. Every entry keeps the reason of a failure for skep_error().
 #include <fmt/format.h>
-#include <skep/skep.h>
 
-#include <map>
-
-#include "embed/session.hpp"
-#include "progs/xdp_buff.hpp"
+#include "embed/handles.hpp"
 
 using skep::ByteView;
 using skep::Error;
 using skep::Result;
-
-struct skep_kernel {
-  std::unique_ptr<skep::embed::Session> session;
-};
-struct skep_program {
-  skep_kernel* kernel = nullptr;
-  const skep::loader::LoadedProgram* loaded = nullptr;
-  skep::ProgramInfo info;
-  skep::hooks::XdpProgram xdp;  ///< with an entry, if it is an XDP program
-};
-struct skep_map {
-  skep_kernel* kernel = nullptr;
-  int fd = -1;
-  std::uint32_t key_size = 0, value_size = 0;
-};
-struct skep_object {
-  skep_kernel* kernel = nullptr;
-  skep::embed::Object object;
-  std::map<const skep::loader::LoadedProgram*, skep_program> programs;
-  std::map<const skep::loader::LoadedMap*, skep_map> maps;
-};
-struct skep_worker {
-  skep_kernel* kernel = nullptr;
-  std::uint32_t cpu = 0;
-  skep::rcu::Reader reader;
-  skep::RunContext run;
-  skep::progs::NetDevice device;
-  skep::progs::XdpRxqInfo rxq;
-};
 
 namespace {
 
@@ -48,11 +15,16 @@ struct LastFailure {
 };
 thread_local LastFailure last;  // NOLINT: what skep_error() of this thread answers, as errno is
 
-int failed(const Error& error) {
+}  // namespace
+
+int skep::embed::failed(const Error& error) {
   last.text = error.what.empty() ? skep::errno_text(error.code) : error.what;
   return error.code == 0 ? -EINVAL : -error.code;
 }
-int failed(int code, std::string text) { return failed(Error{code, std::move(text)}); }
+
+namespace {
+
+using skep::embed::failed;
 
 template <class T>
 int status(const Result<T>& result) {
@@ -63,6 +35,11 @@ skep_object* load(skep_kernel* kernel, Result<skep::loader::ObjectSpec> spec) {
   last = {};
   if (!spec) {
     failed(spec.error());
+    return nullptr;
+  }
+  if (kernel->session == nullptr) {
+    failed(EOPNOTSUPP,
+           "objects are loaded into a kernel of this process; 'skep prog load' loads them into the daemon");
     return nullptr;
   }
   skep::embed::Messages messages;
@@ -125,7 +102,17 @@ skep_kernel* skep_kernel_new(const struct skep_options* options) {
     failed(session.error());
     return nullptr;
   }
-  return new skep_kernel{std::move(*session)};
+  return new skep_kernel{std::move(*session), nullptr};
+}
+
+skep_kernel* skep_kernel_connect(const char* directory) {
+  last = {};
+  auto daemon = skep::client::RemoteKernel::connect({directory == nullptr ? "" : directory, {}});
+  if (!daemon) {
+    failed(daemon.error());
+    return nullptr;
+  }
+  return new skep_kernel{nullptr, std::move(*daemon)};
 }
 
 void skep_kernel_free(skep_kernel* kernel) { delete kernel; }
@@ -160,6 +147,18 @@ skep_program* skep_object_program(skep_object* object, const char* name) {
   return &object->programs.emplace(*found, std::move(program)).first->second;
 }
 
+/// What the API knows of a map; `fd` is without a value where that failed.
+static skep_map map_of(skep_kernel* of, int fd) {
+  skep::Kernel& kernel = of->kernel();
+  const auto info = kernel.map_info(fd);
+  const auto cpus = kernel.possible_cpus();
+  if (!info || !cpus) {
+    failed(info ? cpus.error() : info.error());
+    return {};
+  }
+  return {of, fd, info->key_size, user_value_size(*info, *cpus), {}};
+}
+
 skep_map* skep_object_map(skep_object* object, const char* name) {
   const auto found = object->object.map(name == nullptr ? "" : name);
   if (!found) {
@@ -167,17 +166,33 @@ skep_map* skep_object_map(skep_object* object, const char* name) {
     return nullptr;
   }
   if (const auto known = object->maps.find(*found); known != object->maps.end()) return &known->second;
-  skep::runtime::UserKernel& kernel = object->kernel->session->kernel();
-  const int fd = (*found)->handle.fd();
-  const auto info = kernel.map_info(fd);
-  const auto cpus = kernel.possible_cpus();
-  if (!info || !cpus) {
-    failed(info ? cpus.error() : info.error());
+  skep_map map = map_of(object->kernel, (*found)->handle.fd());
+  if (map.fd < 0) return nullptr;
+  return &object->maps.emplace(*found, std::move(map)).first->second;
+}
+
+static skep_map* opened_map(skep_kernel* kernel, Result<skep::Handle> handle) {
+  if (handle && handle->kind() != skep::ObjectKind::map) {
+    failed(EINVAL, fmt::format("that is no map but a {}", skep::object_kind_name(handle->kind())));
     return nullptr;
   }
-  skep_map map{object->kernel, fd, info->key_size, user_value_size(*info, *cpus)};
-  return &object->maps.emplace(*found, map).first->second;
+  if (!handle) {
+    failed(handle.error());
+    return nullptr;
+  }
+  skep_map map = map_of(kernel, handle->fd());
+  if (map.fd < 0) return nullptr;
+  map.opened = std::move(*handle);
+  return new skep_map(std::move(map));
 }
+
+skep_map* skep_map_open(skep_kernel* kernel, const char* pin) {
+  return opened_map(kernel, kernel->kernel().obj_get(pin));
+}
+skep_map* skep_map_open_id(skep_kernel* kernel, uint32_t id) {
+  return opened_map(kernel, kernel->kernel().get_fd_by_id(skep::ObjectKind::map, id));
+}
+void skep_map_close(skep_map* map) { delete map; }
 
 const char* skep_program_name(const skep_program* program) { return program->loaded->name.c_str(); }
 uint32_t skep_program_id(const skep_program* program) { return program->info.id; }
@@ -190,25 +205,29 @@ static ByteView key_of(const skep_map* map, const void* key) {
 }
 
 int skep_map_lookup(skep_map* map, const void* key, void* value) {
-  return status(map->kernel->session->kernel().map_lookup_elem(
-      map->fd, key_of(map, key), {static_cast<std::byte*>(value), map->value_size}, 0));
+  return status(map->kernel->kernel().map_lookup_elem(map->fd, key_of(map, key),
+                                                      {static_cast<std::byte*>(value), map->value_size}, 0));
 }
 
 int skep_map_update(skep_map* map, const void* key, const void* value, uint64_t flags) {
-  return status(map->kernel->session->kernel().map_update_elem(
+  return status(map->kernel->kernel().map_update_elem(
       map->fd, key_of(map, key), {static_cast<const std::byte*>(value), map->value_size}, flags));
 }
 
 int skep_map_delete(skep_map* map, const void* key) {
-  return status(map->kernel->session->kernel().map_delete_elem(map->fd, key_of(map, key)));
+  return status(map->kernel->kernel().map_delete_elem(map->fd, key_of(map, key)));
 }
 
 int skep_map_next_key(skep_map* map, const void* key, void* next_key) {
-  return status(map->kernel->session->kernel().map_get_next_key(
-      map->fd, key_of(map, key), {static_cast<std::byte*>(next_key), map->key_size}));
+  return status(map->kernel->kernel().map_get_next_key(map->fd, key_of(map, key),
+                                                       {static_cast<std::byte*>(next_key), map->key_size}));
 }
 
 skep_worker* skep_worker_new(skep_kernel* kernel) {
+  if (kernel->session == nullptr) {
+    failed(EOPNOTSUPP, "workers run on a kernel of this process");
+    return nullptr;
+  }
   const auto cpu = kernel->session->take_cpu();
   if (!cpu) {
     failed(cpu.error());

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <skep/skep.hpp>
 
 #include <array>
@@ -6,6 +7,9 @@
 #include <iterator>
 #include <thread>
 #include <vector>
+
+#include "daemon/daemon_thread.hpp"
+#include "loader/loader.hpp"
 
 namespace {
 
@@ -144,6 +148,110 @@ TEST(Embed, AsManyWorkersAsCpus) {
   auto first = kernel->worker(), second = kernel->worker(), third = kernel->worker();
   EXPECT_TRUE(first && second);
   EXPECT_FALSE(third);
+}
+
+const std::string events_object = SKEP_EXAMPLES_DIR "/events.bpf.o";
+
+struct Heard {
+  std::vector<std::vector<std::byte>> records;
+  std::vector<uint32_t> cpus;
+  uint64_t lost = 0;
+  void record(std::span<const std::byte> bytes) { records.emplace_back(bytes.begin(), bytes.end()); }
+  void event(const skep_event& event) {
+    lost += event.lost;
+    if (event.lost == 0) cpus.push_back(event.cpu);
+  }
+};
+
+TEST(Embed, ConsumersOfThisProcess) {
+  auto kernel = Kernel::create({.no_jit = false, .cpus = 2, .trace = {}});
+  ASSERT_TRUE(kernel) << kernel.error().what;
+  auto object = kernel->load_file(events_object);
+  ASSERT_TRUE(object) << object.error().what << object.error().log;
+  auto ring = skep::embed::RingBuffer::open(*object->map("ring"));
+  ASSERT_TRUE(ring) << ring.error().what;
+  auto events = skep::embed::PerfBuffer::open(*object->map("events"), 1);
+  ASSERT_TRUE(events) << events.error().what;
+  EXPECT_FALSE(skep::embed::RingBuffer::open(*object->map("events")));
+  EXPECT_FALSE(skep::embed::PerfBuffer::open(*object->map("ring")));
+  EXPECT_FALSE(skep::embed::PerfBuffer::open(*object->map("events"), 3));
+  events = skep::embed::PerfBuffer::open(*object->map("events"), 1);
+  const auto program = *object->program("tell");
+  Heard heard;
+  const auto record = [&](std::span<const std::byte> bytes) { heard.record(bytes); };
+  const auto event = [&](const skep_event& one) { heard.event(one); };
+  EXPECT_EQ(*ring->poll(0, record), 0u);
+  // A reader that waits is woken by a thread that runs the program.
+  std::thread other([&] {
+    auto worker = kernel->worker();
+    Buffer buffer;
+    std::array packets{buffer.packet(100)};
+    EXPECT_TRUE(worker->run(program, packets));
+  });
+  EXPECT_EQ(*ring->poll(10000, record), 1u);
+  EXPECT_EQ(*events->poll(10000, event), 1u);
+  other.join();
+  ASSERT_EQ(heard.records.size(), 1u);
+  ASSERT_EQ(heard.records[0].size(), 8u);
+  EXPECT_EQ(heard.records[0][0], std::byte{100});
+  // Too many for a page: what is missing is counted.
+  auto worker = kernel->worker();
+  ASSERT_TRUE(worker);
+  std::vector<Buffer> buffers(200);
+  std::vector<skep_packet> packets;
+  for (Buffer& buffer : buffers) packets.push_back(buffer.packet());
+  ASSERT_TRUE(worker->run(program, packets));
+  const auto first = events->consume(event);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(heard.lost, 0u);
+  ASSERT_TRUE(worker->run(program, std::span(packets).first(1)));
+  EXPECT_EQ(*events->consume(event), 1u);
+  EXPECT_EQ(heard.lost + *first, 200u);
+  EXPECT_EQ(*ring->consume(record), 201u);
+}
+
+TEST(Embed, ConsumersOfADaemonsMaps) {
+  skep::daemon::DaemonThread daemon;
+  ASSERT_TRUE(daemon.start());
+  auto remote = skep::client::RemoteKernel::connect({daemon.directory(), {}});
+  ASSERT_TRUE(remote) << remote.error().what;
+  const auto spec = skep::loader::open_object(events_object);
+  ASSERT_TRUE(spec) << spec.error().what;
+  const auto loaded = skep::loader::load(*spec, **remote, {});
+  ASSERT_TRUE(loaded) << loaded.error().what;
+  uint32_t events_id = 0;
+  for (const auto& map : loaded->maps) {
+    if (map.name == "events") events_id = (*remote)->map_info(map.handle.fd())->id;
+    if (map.name != "ring") continue;
+    ASSERT_TRUE((*remote)->obj_pin(map.handle.fd(), skep::ObjectKind::map, "/sys/fs/bpf/ring"));
+  }
+
+  auto kernel = Kernel::connect(daemon.directory());
+  ASSERT_TRUE(kernel) << kernel.error().what;
+  EXPECT_EQ(kernel->load_file(events_object).error().code, 0);
+  EXPECT_NE(kernel->load_file(events_object).error().what.find("kernel of this process"), std::string::npos);
+  EXPECT_FALSE(kernel->worker());
+  EXPECT_FALSE(kernel->open_map("/sys/fs/bpf/nosuch"));
+  auto ring_map = kernel->open_map("/sys/fs/bpf/ring");
+  ASSERT_TRUE(ring_map) << ring_map.error().what;
+  auto events_map = kernel->open_map(events_id);
+  ASSERT_TRUE(events_map) << events_map.error().what;
+  auto ring = skep::embed::RingBuffer::open(*ring_map);
+  ASSERT_TRUE(ring) << ring.error().what;
+  auto events = skep::embed::PerfBuffer::open(*events_map);
+  ASSERT_TRUE(events) << events.error().what;
+  skep::TestRunSpec run;
+  run.data_in.assign(80, std::byte{1});
+  run.repeat = 5;
+  ASSERT_TRUE((*remote)->prog_test_run(loaded->programs[0].handle.fd(), run));
+  Heard heard;
+  EXPECT_EQ(*ring->poll(10000, [&](std::span<const std::byte> bytes) { heard.record(bytes); }), 5u);
+  EXPECT_EQ(*events->poll(10000, [&](const skep_event& one) { heard.event(one); }), 5u);
+  EXPECT_EQ(heard.records.at(4).at(0), std::byte{80});
+  EXPECT_EQ(heard.lost, 0u);
+  daemon.stop();
+  EXPECT_EQ(events->poll(10000, [&](const skep_event&) {}).error().code, ENOTCONN);
+  EXPECT_EQ(Kernel::connect("/nonexistent").has_value(), false);
 }
 
 }  // namespace

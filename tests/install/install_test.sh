@@ -12,6 +12,10 @@ cmake -S "$source/examples/embed" -B "$dir/build" -DCMAKE_PREFIX_PATH="$dir/pref
 cmake --build "$dir/build" >/dev/null
 [[ $("$dir/build/firewall" "$object") == "$expected" ]] || { echo "FAILED: with find_package"; exit 1; }
 
+cmake -S "$source/examples/events" -B "$dir/events" -DCMAKE_PREFIX_PATH="$dir/prefix" -DCMAKE_CXX_COMPILER="$compiler" >/dev/null
+cmake --build "$dir/events" >/dev/null
+[[ $("$dir/events/events" "$build/examples/events.bpf.o" | sort | uniq -c | wc -l) == 6 ]] || { echo "FAILED: the consumers"; exit 1; }
+
 pc=$(dirname "$(find "$dir/prefix" -name skep.pc)")
 read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config --define-prefix --cflags --libs skep)"
 "$compiler" -std=c++23 "$source/examples/embed/main.cpp" "${flags[@]}" -Wl,-rpath,"$(dirname "$pc")" -o "$dir/pc"
