@@ -5,6 +5,7 @@
 
 #include <capstone/capstone.h>
 
+#include "base/bytes.hpp"
 #include "btf/print.hpp"
 
 namespace skep::cli {
@@ -38,7 +39,7 @@ class Disassembler {
     cs_insn* found = nullptr;
     const std::size_t n =
         cs_disasm(handle_, reinterpret_cast<const u8*>(code.data()), code.size(), address, 1, &found);
-    if (n == 0) return std::nullopt;
+    if (n == 0) return unknown_word(code);
     JitedInsn insn;
     insn.bytes.assign(code.begin(), code.begin() + found[0].size);
     insn.operation = found[0].mnemonic;
@@ -48,6 +49,21 @@ class Disassembler {
   }
 
  private:
+  /// Where instructions are words, one that this capstone does not know is still one (4.0 lacks ARMv8.1's
+  /// atomics): as GNU as and objdump spell it.
+  static std::optional<JitedInsn> unknown_word([[maybe_unused]] ByteView code) {
+#if defined(__aarch64__)
+    if (code.size() < 4) return std::nullopt;
+    JitedInsn insn;
+    insn.bytes.assign(code.begin(), code.begin() + 4);
+    insn.operation = ".inst";
+    insn.operands = fmt::format("0x{:08x}", load<u32>(code.data()));
+    return insn;
+#else
+    return std::nullopt;
+#endif
+  }
+
   /// "$0x10" -> "$16", "-0x8(%rbp)" -> "-8(%rbp)", "(%rax, %rax)" -> "(%rax,%rax)".
   static std::string as_llvm(std::string_view text) {
     std::string out;
