@@ -116,7 +116,10 @@ Outcome<void> map_event_pipe(Cli& cli, Args args) {
       return refuse(fmt::format("perf buffer polling failed: {} ({})", errno_text(errno), errno));
     const auto read = (*reader)->consume(visitor);
     cli.out().flush();
-    if (wait[0].revents != 0) break;
+    if (wait[0].revents != 0) {
+      cli.err().write("Stopping...\n");
+      break;
+    }
     if (!read) return refuse(fmt::format("perf buffer polling failed: {}", read.error().what));
   }
   if (cli.json_output()) cli.json().end_array();

@@ -9,11 +9,6 @@ namespace skep::cli {
 
 namespace {
 
-Outcome<void> no_cgroup(Cli&, Args) { return not_supported("cgroup"); }
-Outcome<void> no_perf(Cli&, Args) { return not_supported("perf"); }
-Outcome<void> no_gen(Cli&, Args) { return not_supported("gen"); }
-Outcome<void> no_struct_ops(Cli&, Args) { return not_supported("struct_ops"); }
-Outcome<void> no_iter(Cli&, Args) { return not_supported("iter"); }
 Outcome<void> no_token(Cli&, Args) { return not_supported("token"); }
 
 }  // namespace
@@ -25,16 +20,14 @@ std::span<const Noun> nouns() {
       kProg,
       kMap,
       kLink,
-      Noun{.name = "cgroup",
-           .summary = "programs attached to control groups (not supported)",
-           .run = no_cgroup},
-      Noun{.name = "perf", .summary = "programs attached to perf events (not supported)", .run = no_perf},
+      kCgroup,
+      kPerf,
       kNet,
       kFeature,
       kBtf,
-      Noun{.name = "gen", .summary = "generate code from objects (not supported)", .run = no_gen},
-      Noun{.name = "struct_ops", .summary = "struct_ops maps (not supported)", .run = no_struct_ops},
-      Noun{.name = "iter", .summary = "iterator programs (not supported)", .run = no_iter},
+      kGen,
+      kStructOps,
+      kIter,
       Noun{.name = "token", .summary = "BPF tokens (not supported)", .run = no_token},
       Noun{.name = "version", .summary = "print the version", .run = run_version, .forms = ""},
       Noun{.name = "stats",

@@ -32,7 +32,8 @@ int conclude(Cli& cli, const Outcome<void>& outcome, const Noun& noun, std::size
   const Failure& failure = outcome.error();
   if (failure.usage) {
     cli.json().close_to(depth);
-    (void)show_usage(cli, noun);
+    if (!failure.message.empty()) cli.report(failure);
+    if (failure.message.empty() || !cli.json_output()) (void)show_usage(cli, noun);
     return failure.status;
   }
   // An error inside an open list stands in that list; inside an object there is no place for it.
@@ -62,14 +63,14 @@ int dispatch(Cli& cli, const std::vector<std::string>& words) {
   }
   const std::size_t depth = cli.json().depth();
   if (noun->run != nullptr) return conclude(cli, noun->run(cli, Args(words, 1)), *noun, depth);
-  if (words.size() == 1) return conclude(cli, noun->verbs.front().run(cli, Args(words, 1)), *noun, depth);
-  const Verb* verb = find_verb(*noun, words[1]);
+  const bool bare = words.size() == 1;
+  const Verb* verb = bare ? &noun->verbs.front() : find_verb(*noun, words[1]);
   if (verb == nullptr) {
     (void)show_usage(cli, *noun);
     return kExitFailure;
   }
   if (verb->run == nullptr) return conclude(cli, show_usage(cli, *noun), *noun, depth);  // the "help" row
-  return conclude(cli, verb->run(cli, Args(words, 2)), *noun, depth);
+  return conclude(cli, verb->run(cli, Args(words, bare ? 1 : 2)), *noun, depth);
 }
 
 int run(const std::vector<std::string>& argv, Surroundings& around) {
