@@ -24,6 +24,7 @@ Outcome<VerifyRequest> take_request(Args& args) {
       request.program = TRY(value());
     } else if (word == "--log-level") {
       request.log_level = TRY(parse_u32(TRY(value()), "log level"));
+      request.show_log = true;
     } else if (word == "--threads") {
       request.threads = TRY(parse_u32(TRY(value()), "threads"));
     } else if (word == "--against") {
@@ -44,6 +45,7 @@ Outcome<VerifyRequest> take_request(Args& args) {
     }
   }
   if (request.objects.empty() == request.raw_file.empty()) return wrong_usage();
+  if (request.explain) request.log_level |= 1;  // the path to the refusal
   if (request.log_level > 15) return refuse("the log level is a number from 0 to 15");
   return request;
 }
@@ -94,7 +96,7 @@ void print_text(Cli& cli, const ProgramVerdict& program, const VerifyRequest& re
     name += fmt::format(" {} {} ({}, {} insns)", program.section, program.program,
                         prog_type_name(program.type), program.insns);
   cli.print("{}: {}\n", name, verdict_text(program.skep));
-  if ((request.log_level & 3) > 1 || request.log_level > 3) cli.print("{}", program.skep.log);
+  if (request.show_log) cli.print("{}", program.skep.log);
   if (program.linux_) {
     const auto differs = differences(program.skep, *program.linux_);
     if (!differs.empty()) cli.print("  linux: {}\n", verdict_text(*program.linux_));

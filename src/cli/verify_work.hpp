@@ -14,7 +14,11 @@ namespace skep::cli {
 struct VerifyRequest {
   std::vector<std::string> objects;
   std::string program;  ///< only programs of this name; empty: all
-  u32 log_level = 1;
+  /// Statistics alone: the last message does not need more, and text for each of a million instructions takes
+  /// time.
+  static constexpr u32 usual_log_level = 4;
+  u32 log_level = usual_log_level;
+  bool show_log = false;  ///< a level was asked for
   bool against_linux = false;
   bool explain = false;
   std::string btf_file;  ///< type information of the kernel, instead of this machine's
