@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <optional>
@@ -53,6 +54,15 @@ constexpr Advice advices[] = {
      "The access ends beyond the value: bound the offset by the value's size less the size of the access."},
     {"invalid indirect read from stack",
      "Initialise the whole structure, padding too, before a helper reads it."},
+    {"offset is outside of the packet",
+     "Before it is used, compare the pointer plus the size of the access with data_end; if it was compared, "
+     "a variable offset "
+     "in it may be too great: bound that with a constant mask first."},
+    {"reference leak",
+     "What was acquired must be given back on every path to this exit: bpf_sk_release(), "
+     "bpf_ringbuf_submit() or "
+     "_discard(), ... ; the log at level 1 says \"Unreleased reference\" with the instruction that acquired "
+     "it."},
     {"Unreleased reference",
      "What the call at that instruction returned must be given back on every path: bpf_sk_release(), "
      "bpf_ringbuf_submit() or "
@@ -178,15 +188,26 @@ std::string_view value_of(std::string_view state, u32 regno) {
   return {};
 }
 
-std::string place_of(const Step& step) {
-  return step.source.empty() ? fmt::format("insn {}", step.insn)
-                             : fmt::format("insn {}, `{}`", step.insn, step.source);
+/// A source line, cut to what fits beside the rest; "@ file:line" stays.
+std::string short_source(std::string_view source) {
+  constexpr std::size_t most = 100;
+  const std::size_t at = std::min(source.rfind(" @ "), source.size());
+  if (at <= most) return std::string(source);
+  return fmt::format("{}...{}", source.substr(0, most), source.substr(at));
+}
+
+/// `shown`: the source line of the step told before, which is not repeated.
+std::string place_of(const Step& step, std::string_view& shown) {
+  if (step.source.empty() || step.source == shown) return fmt::format("insn {}", step.insn);
+  shown = step.source;
+  return fmt::format("insn {}, `{}`", step.insn, short_source(step.source));
 }
 
 /// The steps that gave the registers their values, the last first; what they were made of, too.
 std::string history(const std::vector<Step>& path, Registers wanted) {
   std::vector<std::string> lines;
   constexpr std::size_t most = 10;
+  std::string_view shown = path.back().source;
   for (std::size_t i = path.size() - 1; i-- > 0 && lines.size() < most;) {
     const Step& step = path[i];
     const Registers used = registers_in(step.text);
@@ -196,11 +217,11 @@ std::string history(const std::vector<Step>& path, Registers wanted) {
       bool of_interest = false;
       for (u32 r = 0; r < 10; ++r) of_interest = of_interest || (wanted[r] && used[r]);
       if (!of_interest) continue;
-      lines.push_back(fmt::format("  - {}: compared: {}{}{}\n", place_of(step), step.text,
+      lines.push_back(fmt::format("  - {}: compared: {}{}{}\n", place_of(step, shown), step.text,
                                   step.state.empty() ? "" : "; then ", step.state));
     } else if (set < 10 && wanted[set]) {
       const std::string_view value = value_of(step.state, set);
-      lines.push_back(fmt::format("  - {}: {}{}{}\n", place_of(step), step.text,
+      lines.push_back(fmt::format("  - {}: {}{}{}\n", place_of(step, shown), step.text,
                                   value.empty() ? "" : "; R" + std::to_string(set) + " is then ", value));
       const bool updates = step.text.find(" = ") == std::string_view::npos;  // r1 += r2 keeps r1 of interest
       if (!updates) wanted[set] = false;
@@ -221,7 +242,7 @@ std::string explain(std::string_view log, std::string_view message) {
   if (!path.empty()) {
     const Step& last = path.back();
     text += fmt::format("refused at insn {}: {}\n", last.insn, last.text);
-    if (!last.source.empty()) text += fmt::format("source: {}\n", last.source);
+    if (!last.source.empty()) text += fmt::format("source: {}\n", short_source(last.source));
     text += fmt::format("because: {}\n", message);
     Registers used = registers_in(last.text);
     // Messages name a register that the instruction may not show: arguments of calls.
