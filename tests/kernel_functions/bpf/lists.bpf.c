@@ -55,13 +55,18 @@ private(A) struct bpf_spin_lock lock;
 private(A) struct bpf_list_head head contains(item, node);
 
 SEC("tc")
-int fresh_objects_are_zero(struct __sk_buff *skb) {
-  struct plain *p = bpf_obj_new(struct plain);
-  if (!p) return __LINE__;
-  long sum = p->a | p->b[0] | p->b[1] | p->b[2];
-  p->a = 7;
-  bpf_obj_drop(p);
-  CHECK(sum == 0);
+int objects_keep_what_is_stored(struct __sk_buff *skb) {
+  struct plain *p = bpf_obj_new(struct plain), *q = bpf_obj_new(struct plain);
+  long sum = 0;
+  if (p && q) {
+    p->a = 7;
+    p->b[2] = 30;
+    q->a = q->b[2] = 0;
+    sum = p->a + p->b[2];
+  }
+  if (p) bpf_obj_drop(p);
+  if (q) bpf_obj_drop(q);
+  CHECK(sum == 37);
   return 0;
 }
 
