@@ -96,6 +96,7 @@ u64 lookup_route(Params& params, u32 flags, bool check_mtu) {
   Interface device;
   if (!find_interface(params.ifindex, device)) return error_result(ENODEV);
   if (!forwards(device, ipv6)) return fwd_disabled;
+  if ((flags & direct) != 0) return error_result(EOPNOTSUPP);
   RouteQuery query;
   query.ipv6 = ipv6;
   query.source = params.source;
@@ -138,8 +139,8 @@ u64 lookup_route(Params& params, u32 flags, bool check_mtu) {
   return success;
 }
 
-/// EINVAL for flags, EAFNOSUPPORT for families; tables of routes (BPF_FIB_LOOKUP_DIRECT, _TBID) cannot be
-/// asked alone over rtnetlink and give EOPNOTSUPP.
+/// EINVAL for flags, EAFNOSUPPORT for families; one table of routes (BPF_FIB_LOOKUP_DIRECT) cannot be asked
+/// alone over rtnetlink and gives EOPNOTSUPP. BPF_FIB_LOOKUP_TBID means something with that only.
 u64 lookup(u64 to, u64 size, u64 flags64, bool check_mtu) {
   const u32 flags = static_cast<u32>(flags64);
   if (static_cast<s32>(static_cast<u32>(size)) < static_cast<s32>(sizeof(Params)) ||
@@ -147,7 +148,6 @@ u64 lookup(u64 to, u64 size, u64 flags64, bool check_mtu) {
     return error_result(EINVAL);
   auto params = load<Params>(pointer<std::byte>(to));
   if (params.family != AF_INET && params.family != AF_INET6) return error_result(EAFNOSUPPORT);
-  if ((flags & (direct | by_table)) != 0) return error_result(EOPNOTSUPP);
   const u64 result = lookup_route(params, flags, check_mtu);
   store(pointer<std::byte>(to), params);
   return result;

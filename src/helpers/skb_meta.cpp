@@ -157,16 +157,33 @@ u64 skb_set_tstamp(u64 context, u64 tstamp, u64 type64, u64, u64, RunContext*) {
   return 0;
 }
 
+/// skb_protocol() without VLAN tags (__vlan_get_protocol()): what the innermost tag carries; 0 if it is cut
+/// off.
+u16 protocol_behind_tags(const SkBuff& skb) {
+  constexpr u16 tag8021q = 0x0081, tag8021ad = 0xa888;  // network order
+  constexpr u32 tag_bytes = 4, eth_header = 14;
+  constexpr int tags_max = 8;
+  u16 type = skb.protocol;
+  if (type != tag8021q && type != tag8021ad) return type;
+  u32 depth = skb.mac_len >= tag_bytes ? skb.mac_len - tag_bytes : eth_header;
+  for (int tags = 0; type == tag8021q || type == tag8021ad; depth += tag_bytes) {
+    if (depth + tag_bytes > skb.len || ++tags == tags_max) return 0;
+    type = load<u16>(skb.data + depth + 2);
+  }
+  return type;
+}
+
 /// INET_ECN_set_ce(): 1 if the packet is marked now (or was), 0 if it can carry no mark.
 u64 skb_ecn_set_ce(u64 context, u64, u64, u64, u64, RunContext*) {
   enum : u8 { not_ect = 0, ce = 3 };
   SkBuff& skb = skb_of(context).buf;
   const s32 offset = skb_network_offset(skb);
-  const u32 header = skb.protocol == ip4 ? 20 : skb.protocol == ip6 ? 40 : 0;
+  const u16 protocol = protocol_behind_tags(skb);
+  const u32 header = protocol == ip4 ? 20 : protocol == ip6 ? 40 : 0;
   if (header == 0 || skb_headlen(skb) < header) return 0;
   if (offset < 0 || static_cast<u32>(offset) + header > skb_headlen(skb)) return 0;
   std::byte* ip = skb.data + offset;
-  if (skb.protocol == ip4) {
+  if (protocol == ip4) {
     const auto tos = static_cast<u8>(ip[1]);
     if ((tos & ce) == not_ect) return 0;
     if ((tos & ce) == ce) return 1;

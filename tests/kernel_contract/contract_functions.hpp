@@ -226,6 +226,36 @@ TEST_P(FunctionContract, ProbesOfBadAddressesFailAndLeaveZeroes) {
   }
 }
 
+TEST_P(FunctionContract, CongestionIsMarkedBehindVlanTagsToo) {
+  using namespace code;
+  // The tag stands where the network header is thought to be: it is the tag's own bytes that are marked.
+  TestRunSpec spec;
+  spec.data_in = ip4_frame();
+  const std::array tag = {std::byte{0x81}, std::byte{0}, std::byte{0}, std::byte{1}};
+  spec.data_in.insert(spec.data_in.begin() + 12, tag.begin(), tag.end());
+  spec.data_out_size = 4096;
+  const auto result =
+      kernel().prog_test_run(load_as(ProgType::sched_cls, program(call(97), exit())).fd(), spec);
+  ASSERT_TRUE(result.has_value()) << result.error().what;
+  EXPECT_EQ(result->retval, 1u);
+  EXPECT_EQ(result->data_out.at(15), std::byte{3}) << "1, ECT(1), became CE";
+}
+
+TEST_P(FunctionContract, RoutesAreLookedUpOnlyWhereTheInterfaceForwards) {
+  using namespace code;
+  const auto looked_up = [&](s32 flags) {  // struct bpf_fib_lookup: family 2, ifindex 1, to 8.8.8.8
+    Assembler a;
+    for (s16 at = -64; at < 0; at = static_cast<s16>(at + 8)) a(make(0x7a, 10, 0, at, 0));
+    a(store_w_imm(10, -64, 2), store_w_imm(10, -64 + 8, 1), store_w_imm(10, -64 + 32, 0x08080808),
+      mov_reg(2, 10), add(2, -64), mov(3, 64), mov(4, flags), call(69));
+    return result_of(a);
+  };
+  constexpr s32 fwd_disabled = 5, direct = 1, by_table = 8;
+  if (looked_up(0) != fwd_disabled) GTEST_SKIP() << "the loopback forwards here";
+  for (const s32 flags : {direct, by_table, direct | by_table}) EXPECT_EQ(looked_up(flags), fwd_disabled);
+  EXPECT_EQ(looked_up(0x1000), -EINVAL);
+}
+
 TEST_P(FunctionContract, TheCurrentTaskIsNotReadableByMistake) {
   using namespace code;
   Assembler task;
