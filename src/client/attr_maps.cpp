@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "client/attr_kernel.hpp"
+#include "kernel/machine_descriptor.hpp"
 
 namespace skep::client {
 
@@ -61,7 +62,8 @@ Result<AttrKernel::ElementSizes> AttrKernel::element_sizes(int map) {
   BpfCall call(Cmd::obj_get_info_by_fd, a);
   TRY(get_info(call, a, map, mut_bytes_of(info)));
   ElementSizes sizes{info.key_size, info.value_size,
-                     descriptor_in_value(static_cast<MapType>(info.type), info.value_size)};
+                     descriptor_in_value(static_cast<MapType>(info.type), info.value_size),
+                     machine_descriptor_in_value(static_cast<MapType>(info.type))};
   if (is_per_cpu(static_cast<MapType>(info.type)))
     sizes.value = ((u64{info.value_size} + 7) & ~u64{7}) * TRY(possible_cpus());
   if (known != sizes_.end()) known->second = sizes;
@@ -81,7 +83,10 @@ Result<void> AttrKernel::check_element(int map, std::size_t key, std::optional<s
 
 Result<void> AttrKernel::note_descriptors(BpfCall& call, int map, ByteView values) {
   const ElementSizes sizes = TRY(element_sizes(map));
-  if (!sizes.descriptor || sizes.value == 0) return {};
+  if (sizes.value == 0) return {};
+  for (std::size_t at = 0; sizes.machine_descriptor && at + sizes.value <= values.size(); at += sizes.value)
+    if (const s32 fd = machine_descriptor(values.subspan(at, sizes.value)); fd >= 0) call.fd(fd);
+  if (!sizes.descriptor) return {};
   for (std::size_t at = 0; at + sizes.value <= values.size(); at += sizes.value) {
     const s32 fd = load<s32>(values.data() + at + sizes.descriptor->offset);
     if (fd > 0 || !sizes.descriptor->optional) call.fd(fd);

@@ -1,6 +1,7 @@
 // bpf(2)'s commands on maps.
 #include "base/limits.hpp"
 #include "daemon/attr_io.hpp"
+#include "kernel/machine_descriptor.hpp"
 
 namespace skep::daemon {
 
@@ -33,18 +34,29 @@ Result<std::vector<std::byte>> room_for(u64 size) {
   return std::vector<std::byte>(size);
 }
 
+/// Stands for what is no descriptor of the caller: the map says EBADF when its other checks have passed.
+constexpr s32 no_descriptor = INT32_MAX;
+
 /// The caller's descriptors in values as the Kernel's; nothing where values hold none.
 Result<std::optional<std::vector<std::byte>>> with_kernels_descriptors(Caller& caller,
                                                                        const ElementSizes& sizes,
                                                                        ByteView values) {
   std::optional<std::vector<std::byte>> changed;
-  if (!sizes.descriptor || sizes.value == 0) return changed;
+  if ((!sizes.descriptor && !sizes.machine_descriptor) || sizes.value == 0) return changed;
   changed.emplace(values.begin(), values.end());
+  if (sizes.machine_descriptor) {
+    for (std::size_t at = 0; at + sizes.value <= values.size(); at += sizes.value)
+      if (const s32 fd = machine_descriptor(values.subspan(at, sizes.value)); fd >= 0)
+        store(changed->data() + at, caller.machine_descriptor(fd));
+    return changed;
+  }
   for (std::size_t at = 0; at + sizes.value <= values.size(); at += sizes.value) {
     std::byte* field = changed->data() + at + sizes.descriptor->offset;
     const s32 fd = load<s32>(field);
     if (fd <= 0 && sizes.descriptor->optional) continue;
-    store(field, TRY(object_of(caller, static_cast<u32>(fd), sizes.descriptor->kind)));
+    const auto object = object_of(caller, static_cast<u32>(fd), sizes.descriptor->kind);
+    if (!object && object.error().code != EBADF) return std::unexpected(object.error());
+    store(field, object ? *object : no_descriptor);
   }
   return changed;
 }

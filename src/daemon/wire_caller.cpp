@@ -7,6 +7,7 @@
 
 #include "client/bpf_call.hpp"
 #include "daemon/netns.hpp"
+#include "kernel/machine_descriptor.hpp"
 
 namespace skep::daemon {
 
@@ -63,13 +64,20 @@ Result<Caller::Object> WireCaller::object(u32 fd) {
   return Object{found->handle.kind(), found->handle.fd()};
 }
 
+int WireCaller::machine_descriptor(s32 fd) {
+  for (std::size_t i = 0; i < request_.labels.size(); ++i)
+    if (request_.labels[i] == fd) return request_.fds[i].get();
+  return INT32_MAX;
+}
+
 Result<ElementSizes> WireCaller::element_sizes(Kernel& kernel, u32 fd) {
   auto* found = TRY(entry(fd));
   if (found->handle.kind() != ObjectKind::map)
     return fail(EINVAL, fmt::format("descriptor {} is no map", fd));
   if (!found->sizes) {
     const MapInfo info = TRY(kernel.map_info(found->handle.fd()));
-    ElementSizes sizes{info.key_size, info.value_size, descriptor_in_value(info.type, info.value_size)};
+    ElementSizes sizes{info.key_size, info.value_size, descriptor_in_value(info.type, info.value_size),
+                       machine_descriptor_in_value(info.type)};
     if (info.type == MapType::percpu_hash || info.type == MapType::percpu_array ||
         info.type == MapType::lru_percpu_hash || info.type == MapType::percpu_cgroup_storage)
       sizes.value = ((u64{info.value_size} + 7) & ~u64{7}) * TRY(kernel.possible_cpus());

@@ -18,6 +18,7 @@ class WireCaller final : public Caller {
   u64 readable(u64 address) override;
   Result<void> write(u64 address, ByteView bytes) override;
   Result<Object> object(u32 fd) override;
+  int machine_descriptor(s32 fd) override;
   Result<ElementSizes> element_sizes(Kernel& kernel, u32 fd) override;
   Result<void> hand_out(Handle handle) override;
   void hand_out(UniqueFd fd) override { fds_.push_back(std::move(fd)); }

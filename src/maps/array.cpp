@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "maps/mapped.hpp"
 #include "maps/placement.hpp"
 #include "maps/types.hpp"
 #include "maps/value_fields.hpp"
@@ -92,13 +93,15 @@ class ArrayMap final : public Map {
 
   u64 stride_;
   UniqueFd memfd_;
+  std::atomic<bool> handed_out_{false};  ///< somebody may have mapped it for writing
 };
 static_assert(sizeof(ArrayMap) <= array_values_offset, "the values follow the map at a fixed distance");
 static_assert(array_values_offset % alignof(ArrayMap) == 0);
 
 Result<void> ArrayMap::on_freeze() {
-  // From here on nobody can make a writable mapping; ours, and those made before, stay (the kernel would
-  // have answered EBUSY to the freeze if a client had one: a memfd does not tell ours from theirs).
+  if (handed_out_ && mapped_for_writing(memfd_.get(), values()))
+    return fail(EBUSY, "a process has the array mapped for writing");
+  // From here on nobody can make a writable mapping.
   if (memfd_ && ::fcntl(memfd_.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE) != 0) return fail_errno("freeze");
   // Only of one element does the verifier know which one a program reads (array_map_direct_value_addr()).
   if ((facts_.flags & uapi::F_RDONLY_PROG) != 0 && facts_.max_entries == 1)
@@ -118,6 +121,7 @@ Result<MapMemory> ArrayMap::memory() {
     if (!memory.fd) return fail_errno("map memory, read-only");
   } else {
     memory.fd = TRY(memfd_.duplicate());
+    handed_out_ = true;
   }
   memory.size = page_align(facts_.max_entries * stride_);
   memory.stride = static_cast<u32>(stride_);

@@ -194,6 +194,18 @@ int PerfEventArray::remove(const std::byte* key) noexcept {
   return gone != nullptr ? 0 : -ENOENT;
 }
 
+/// bpf_fd_array_map_update_elem(): the order of its errors. A perf event of the machine is another kernel's.
+int PerfEventArray::copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept {
+  if (flags != uapi::ANY) return -EINVAL;
+  if (load<u32>(key) >= facts_.max_entries) return -E2BIG;
+  const std::string link = "/proc/self/fd/" + std::to_string(load<s32>(value));
+  std::array<char, 64> target{};
+  const ssize_t size = ::readlink(link.c_str(), target.data(), target.size());
+  const bool is_event = size > 0 && std::string_view(target.data(), static_cast<std::size_t>(size)) ==
+                                        "anon_inode:[perf_event]";
+  return is_event ? -EOPNOTSUPP : -EBADF;
+}
+
 int PerfEventArray::next_key(const std::byte* key, std::byte* next) noexcept {
   const u32 index = key == nullptr ? UINT32_MAX : load<u32>(key);
   if (index == facts_.max_entries - 1) return -ENOENT;

@@ -26,7 +26,7 @@ class PerfEventArray final : public Map {
   [[nodiscard]] u64 memlock() const override { return array_values_offset + 8 * u64{facts_.max_entries}; }
 
  protected:
-  int copy_in(const std::byte*, const std::byte*, u64) noexcept override { return -EOPNOTSUPP; }
+  int copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept override;
   int next_key(const std::byte* key, std::byte* next) noexcept override;
 
  private:

@@ -70,6 +70,8 @@ const MapTypeRow* find_row(MapType type) {
     if (row->type == type) return row;
   for (const MapTypeRow& row : hash_rows)
     if (row.type == type) return &row;
+  for (const MapTypeRow& row : socket_rows)
+    if (row.type == type) return &row;
   for (const MapTypeRow& row : reserved_rows)
     if (row.type == type) return &row;
   return nullptr;

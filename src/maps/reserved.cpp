@@ -34,19 +34,6 @@ Result<MapRef> make(const MapSpec& spec, const Environment& environment) {
 #define SKEP_CHECKS(...) \
   if (auto checked = (__VA_ARGS__); !checked) return std::unexpected(std::move(checked).error())
 
-Result<void> check_slots_4(const MapSpec& spec, u32 flags) {
-  SKEP_CHECKS(check_entries(spec));
-  SKEP_CHECKS(check_key(spec, 4));
-  SKEP_CHECKS(check_value(spec, 4));
-  return check_flags(spec, flags);
-}
-Result<void> check_slots_4_or_8(const MapSpec& spec, u32 flags) {
-  SKEP_CHECKS(check_entries(spec));
-  SKEP_CHECKS(check_key(spec, 4));
-  SKEP_CHECKS(check_value_4_or_8(spec));
-  return check_flags(spec, flags);
-}
-
 /// stack_map_alloc(); 127 is kernel.perf_event_max_stack's default.
 Result<void> check_stack_trace(const MapSpec& spec) {
   constexpr u32 max_depth = 127;
@@ -65,27 +52,25 @@ u64 stack_trace_memlock(const MapFacts& of, u32) {
   return 320 + 8 * u64{std::bit_ceil(of.max_entries)} + u64{of.max_entries} * (16 + of.value_size);
 }
 
-Result<void> check_xskmap(const MapSpec& spec) { return check_slots_4(spec, reference_flags); }
-u64 xskmap_memlock(const MapFacts& of, u32) { return 304 + 8 * u64{of.max_entries}; }
+/// A map of stacks that only programs put in (stack_map_ops): there are none of a kernel here, so it is
+/// empty.
+class StackTraceMap final : public Map {
+ public:
+  explicit StackTraceMap(const MapSpec& spec) : Map(spec) {}
+  u64 memlock() const override { return stack_trace_memlock(facts_, 0); }
+  int remove(const std::byte* key) noexcept override {
+    return load<u32>(key) >= facts_.max_entries ? -E2BIG : -ENOENT;
+  }
 
-Result<void> check_sockmap(const MapSpec& spec) { return check_slots_4_or_8(spec, reference_flags); }
-u64 sockmap_memlock(const MapFacts& of, u32) { return 376 + 8 * u64{of.max_entries}; }
-Result<void> check_sockhash(const MapSpec& spec) {
-  constexpr u32 max_key = 512;  // MAX_BPF_STACK
-  SKEP_CHECKS(check_entries(spec));
-  if (spec.key_size == 0) return fail(EINVAL, "key_size is 0");
-  SKEP_CHECKS(check_value_4_or_8(spec));
-  SKEP_CHECKS(check_flags(spec, reference_flags));
-  if (spec.key_size > max_key)
-    return fail(E2BIG, fmt::format("key_size is {}, at most {}", spec.key_size, max_key));
-  return {};
+ protected:
+  int copy_out(const std::byte*, std::byte*) noexcept override { return -ENOENT; }
+  int copy_in(const std::byte*, const std::byte*, u64) noexcept override { return -EINVAL; }
+  int next_key(const std::byte*, std::byte*) noexcept override { return -ENOENT; }
+  int take(const std::byte*, std::byte*) noexcept override { return -ENOENT; }
+};
+Result<MapRef> make_stack_trace(const MapSpec& spec, const Environment&) {
+  return MapRef(std::make_shared<StackTraceMap>(spec));
 }
-u64 sockhash_memlock(const MapFacts& of, u32) { return 384 + 16 * u64{std::bit_ceil(of.max_entries)}; }
-
-Result<void> check_reuseport(const MapSpec& spec) {
-  return check_slots_4_or_8(spec, reference_flags | uapi::F_RDONLY_PROG | uapi::F_WRONLY_PROG);
-}
-u64 reuseport_memlock(const MapFacts& of, u32) { return 296 + 8 * u64{of.max_entries}; }
 
 /// cgroup_storage_map_alloc()
 Result<void> check_cgroup_storage(const MapSpec& spec) {
@@ -145,12 +130,8 @@ Result<void> check_struct_ops(const MapSpec& spec) {
 }  // namespace
 
 using Btf = MapTypeRow::Btf;
-constinit const std::array<MapTypeRow, 12> reserved_rows = {{
-    {MapType::stack_trace, check_stack_trace, make<stack_trace_memlock>, Btf::no},
-    {MapType::xskmap, check_xskmap, make<xskmap_memlock>, Btf::no},
-    {MapType::sockmap, check_sockmap, make<sockmap_memlock>, Btf::no},
-    {MapType::sockhash, check_sockhash, make<sockhash_memlock>, Btf::no},
-    {MapType::reuseport_sockarray, check_reuseport, make<reuseport_memlock>, Btf::any},
+constinit const std::array<MapTypeRow, 8> reserved_rows = {{
+    {MapType::stack_trace, check_stack_trace, make_stack_trace, Btf::no},
     {MapType::cgroup_storage, check_cgroup_storage, make<cgroup_storage_memlock>, Btf::cgroup_key},
     {MapType::percpu_cgroup_storage, check_cgroup_storage, make<cgroup_storage_memlock>, Btf::cgroup_key},
     {MapType::sk_storage, check_local_storage, make<local_storage_memlock>, Btf::int_key},

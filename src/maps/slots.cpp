@@ -1,7 +1,10 @@
 // See slots.hpp.
 #include "maps/slots.hpp"
 
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #include "base/rcu.hpp"
 #include "maps/checks.hpp"
@@ -129,7 +132,7 @@ class ArrayOfMaps final : public SlotArray {
   Objects* objects_;
 };
 
-/// The cgroups of a machine are its kernel's: nothing can be put in.
+/// Control groups, by descriptors of their directories in the unified hierarchy (cgroup_fd_array_get_ptr()).
 class CgroupArray final : public SlotArray {
  public:
   CgroupArray(const MapSpec& spec, Objects*) : SlotArray(spec) {}
@@ -137,7 +140,16 @@ class CgroupArray final : public SlotArray {
  protected:
   u32 id_of(const void*) const override { return 0; }
   int copy_out(const std::byte*, std::byte*) noexcept override { return -kENOTSUPP; }
-  Result<Reference> resolve(int) override { return fail(EOPNOTSUPP); }
+  Result<Reference> resolve(int fd) override {
+    struct statfs filesystem{};
+    if (::fstatfs(fd, &filesystem) != 0 || filesystem.f_type != CGROUP2_SUPER_MAGIC)
+      return fail(EBADF, "the value is no control group's descriptor");
+    UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!copy) return fail_errno("a control group");
+    auto kept = std::make_shared<UniqueFd>(std::move(copy));
+    void* address = kept.get();
+    return Reference{address, std::move(kept)};
+  }
 };
 
 Result<void> check(const MapSpec& spec) {

@@ -40,7 +40,9 @@ extern const MapTypeRow stack_row;
 extern const MapTypeRow bloom_filter_row;
 extern const MapTypeRow struct_ops_row;
 /// reserved.cpp
-extern const std::array<MapTypeRow, 12> reserved_rows;
+extern const std::array<MapTypeRow, 8> reserved_rows;
+/// socket_maps.cpp
+extern const std::array<MapTypeRow, 4> socket_rows;
 
 /// The row of a type, or nullptr.
 [[nodiscard]] const MapTypeRow* find_row(MapType type);

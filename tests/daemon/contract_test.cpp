@@ -6,6 +6,7 @@
 #include "daemon/daemon_thread.hpp"
 #include "kernel_contract/contract_functions.hpp"
 #include "kernel_contract/contract_helpers.hpp"
+#include "kernel_contract/contract_map_types.hpp"
 #include "kernel_contract/contract_maps.hpp"
 #include "kernel_contract/contract_objects.hpp"
 #include "kernel_contract/contract_programs.hpp"

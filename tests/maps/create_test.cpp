@@ -125,12 +125,13 @@ TEST_F(MapTest, LocalStoragesNeedBtfAndTheirFlag) {
 }
 
 TEST_F(MapTest, ReservedTypesRefuseTheirElementsByName) {
-  const auto map = make(spec(MapType::sockmap, 4, 4, 4));
-  const u32 key = 0, value = 0;
+  const auto map = make(spec(MapType::cgroup_storage, 8, 4, 0));
+  const u64 key = 0;
+  const u32 value = 0;
   const auto put = map->user_update(bytes_of(key), bytes_of(value), 0);
   ASSERT_FALSE(put.has_value());
   EXPECT_EQ(put.error().code, EOPNOTSUPP);
-  EXPECT_NE(put.error().what.find("sockmap"), std::string::npos);
+  EXPECT_NE(put.error().what.find("cgroup_storage"), std::string::npos);
   EXPECT_NE(put.error().what.find("not supported by skep"), std::string::npos);
 }
 
