@@ -45,7 +45,7 @@ std::span<const Noun> nouns() {
       Noun{.name = "run",
            .summary = "run an XDP program over a capture, without a daemon",
            .run = run_capture,
-           .forms = "OBJECT --port pcap:IN[,OUT] [--program NAME] [--ifindex N] [--no-jit]",
+           .forms = "OBJECT --port pcap:IN[,OUT] [--program NAME] [--ifindex N] [--no-jit] [--harden] [--perf-map]",
            .style = WordStyle::own_options,
            .ours = true},
       Noun{.name = "verify",

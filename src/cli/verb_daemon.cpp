@@ -28,13 +28,18 @@ Outcome<void> start(Cli& cli, Args args) {
       foreground = true;
     } else if (args.take_if("nojit")) {
       profile.no_jit = true;
+    } else if (args.take_if("harden")) {
+      profile.harden = true;
+    } else if (args.take_if("perfmap")) {
+      profile.perf_map = true;
     } else if (args.take_if("tag")) {
       TRY(args.require(1));
       const std::string hash = TRY(args.take());
       if (hash != "sha1" && hash != "sha256") return refuse(fmt::format("'{}' is not sha256 or sha1", hash));
       profile.sha1_tags = hash == "sha1";
     } else {
-      return refuse(fmt::format("expected 'foreground', 'nojit' or 'tag', got: '{}'?", args.peek()));
+      return refuse(fmt::format("expected 'foreground', 'nojit', 'harden', 'perfmap' or 'tag', got: '{}'?",
+                                args.peek()));
     }
   }
   const std::string directory = client::daemon_directory();
@@ -101,7 +106,7 @@ Outcome<void> help(Cli& cli, Args) { return show_usage(cli, kDaemon); }
 
 constexpr std::array verbs{
     Verb{"status", status, "{ status | stop }"},
-    Verb{"start", start, "start [foreground] [nojit] [tag { sha256 | sha1 }]"},
+    Verb{"start", start, "start [foreground] [nojit] [harden] [perfmap] [tag { sha256 | sha1 }]"},
     Verb{"stop", stop, ""},
     Verb{"help", help, "help"},
 };

@@ -37,11 +37,16 @@ Outcome<embed::CaptureRequest> take_request(Args& args) {
       request.ifindex = TRY(parse_u32(TRY(args.take()), "ifindex"));
     } else if (word == "--no-jit") {
       request.jit = false;
+    } else if (word == "--harden") {
+      request.harden = true;
+    } else if (word == "--perf-map") {
+      request.perf_map = true;
     } else if (!word.starts_with("-") && request.object.empty()) {
       request.object = word;
     } else {
-      return refuse(
-          fmt::format("expected OBJECT, --port, --program, --ifindex or --no-jit, got: '{}'?", word));
+      return refuse(fmt::format(
+          "expected OBJECT, --port, --program, --ifindex, --no-jit, --harden or --perf-map, got: '{}'?",
+          word));
     }
   }
   if (request.object.empty() || request.in.empty()) return wrong_usage();

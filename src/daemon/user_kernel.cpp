@@ -24,6 +24,9 @@ Result<Served> make(const std::string& directory, const Profile& profile) {
   config.directory = directory;
   config.tag_hash = profile.sha1_tags ? runtime::TagHash::sha1 : runtime::TagHash::sha256;
   config.no_jit = profile.no_jit;
+  config.harden = profile.harden;
+  config.perf_map = profile.perf_map;
+  config.report_faults = true;
   auto kernel = TRY(runtime::UserKernel::create(config));
   Served served;
   served.hooks.wake_fd = kernel->pin_wake_fd();
@@ -42,6 +45,8 @@ Result<Profile> profile_from_environment() {
   Profile profile;
   profile.sha1_tags = TRY(is_other("SKEP_TAG", "sha256", "sha1"));
   profile.no_jit = TRY(is_other("SKEP_JIT", "1", "0"));
+  profile.harden = TRY(is_other("SKEP_HARDEN", "0", "1"));
+  profile.perf_map = TRY(is_other("SKEP_PERF_MAP", "0", "1"));
   return profile;
 }
 

@@ -38,6 +38,9 @@ Result<std::unique_ptr<Capture>> Capture::open(const CaptureRequest& request, Me
 
   Session::Options options;
   options.jit = request.jit;
+  options.harden = request.harden;
+  options.perf_map = request.perf_map;
+  options.report_faults = true;
   options.trace = [trace = &impl->trace](std::string_view text, const RunContext& run) {
     const auto* xdp = static_cast<const progs::XdpBuff*>(run.ctx);
     trace->emplace_back(xdp == nullptr ? nullptr : xdp->data_hard_start, text);

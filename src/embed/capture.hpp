@@ -16,6 +16,8 @@ struct CaptureRequest {
   std::string out;      ///< what passes or is sent back out; empty: nowhere
   u32 ifindex = 1;      ///< what the program sees as ingress_ifindex
   bool jit = true;
+  bool harden = false;    ///< runtime::Config has what it means
+  bool perf_map = false;  ///< likewise
 };
 
 /// One packet and what became of it.

@@ -42,6 +42,9 @@ Result<std::unique_ptr<Session>> Session::create(Options options) {
   runtime::Config config;
   config.cpus = options.cpus;
   config.no_jit = !options.jit;
+  config.harden = options.harden;
+  config.perf_map = options.perf_map;
+  config.report_faults = options.report_faults;
   if (options.trace) {
     session->trace_ = std::make_unique<CallbackTrace>(std::move(options.trace));
     config.trace = session->trace_.get();

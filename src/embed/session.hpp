@@ -53,6 +53,7 @@ class Session {
  public:
   struct Options {
     bool jit = true;
+    bool harden = false, perf_map = false, report_faults = false;  ///< as runtime::Config has them
     u32 cpus = 0;
     CallbackTrace::Callback trace;
   };

@@ -10,6 +10,7 @@
 
 #include <atomic>
 
+#include "base/fault_stack.hpp"
 #include "base/fd.hpp"
 #include "base/rcu.hpp"
 #include "net/egress_port.hpp"
@@ -58,10 +59,12 @@ Result<void> InterfaceHook::Impl::start() {
   // Signals are for the threads that wait for them.
   sigset_t all, before;
   ::sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) ::sigdelset(&all, fault);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const int error = ::pthread_create(
       &thread, nullptr,
       [](void* self) -> void* {
+        const FaultStack stack;
         static_cast<Impl*>(self)->work();
         return nullptr;
       },

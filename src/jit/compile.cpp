@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "jit/code_memory.hpp"
+#include "jit/fault.hpp"
 #if defined(__x86_64__)
 #include "jit/emitter.hpp"
 #elif defined(__aarch64__)
@@ -22,6 +23,14 @@ struct Compiled::Impl {
   Entry entry, tail_entry;
   BurstEntry burst;
   const Callback* exception_callback = nullptr;
+  detail::CodeRange range;  ///< once identified
+
+  Impl() = default;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    if (range.end != 0) detail::remove_range(range);
+  }
 };
 
 Compiled::Compiled() = default;
@@ -36,6 +45,18 @@ const Callback* Compiled::exception_callback() const { return impl_->exception_c
 ByteView Compiled::code() const { return impl_->memory.code(); }
 std::span<const SubprogCode> Compiled::subprogs() const { return impl_->subprogs; }
 std::span<const u32> Compiled::insn_offsets() const { return impl_->insn_offsets; }
+void Compiled::identify(CodeIdentity identity) {
+  SKEP_ASSERT(impl_->range.end == 0);
+  const ByteView bytes = code();
+  const SubprogCode& last = impl_->subprogs.back();
+  impl_->range = {.begin = reinterpret_cast<u64>(bytes.data()),
+                  .end = reinterpret_cast<u64>(bytes.data()) + bytes.size(),
+                  .insn_offsets = impl_->insn_offsets.data(),
+                  .insns = static_cast<u32>(impl_->insn_offsets.size()),
+                  .functions_end = last.offset + last.length,
+                  .identity = std::move(identity)};
+  detail::add_range(impl_->range);
+}
 
 #if defined(__x86_64__) || defined(__aarch64__)
 
@@ -58,6 +79,9 @@ class Builder {
  public:
   static Result<Compiled> build(std::span<const isa::Insn> insns, std::span<const verifier::Subprog> known,
                                 const vm::LinkTable& links, const Options& options) {
+#if defined(__aarch64__)
+    if (options.harden) return fail(EOPNOTSUPP, "skep has no hardened machine code for arm64");
+#endif
     const vm::Checked program = TRY(vm::check(insns, links, vm::rewritten_registers));
     std::vector<u32> stack_bytes(program.entries.size());
     for (const verifier::Subprog& subprog : known)

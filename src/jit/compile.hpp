@@ -18,6 +18,7 @@
 namespace skep::jit {
 
 class CodePool;
+struct CodeIdentity;
 
 /// What the processor offers beyond plain x86-64, or beyond ARMv8.0.
 struct Cpu {
@@ -33,6 +34,9 @@ struct Options {
   bool combine = true;
   /// Make burst_entry() machine code, too. Off: it calls entry() for each context.
   bool burst = true;
+  /// No constant of the program appears in the code as it is, and no indirect jump is predicted: against
+  /// programs that are meant to be misused through code injection or branch prediction. Costs time.
+  bool harden = false;
   /// Where the code goes; without one it has pages of its own.
   std::shared_ptr<CodePool> pool = nullptr;
 };
@@ -65,6 +69,8 @@ class Compiled {
   /// For each instruction slot the offset of its machine code (of the instruction it was combined with,
   /// where it was).
   [[nodiscard]] std::span<const u32> insn_offsets() const;
+  /// Faults inside the code are reported under this name (fault.hpp). Once.
+  void identify(CodeIdentity identity);
 
  private:
   friend class Builder;  // inside the room

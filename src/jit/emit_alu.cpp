@@ -24,10 +24,38 @@ void Emitter::move_imm(Gp dst, u64 value) {
     a_.mov(dst, value);
 }
 
+u64 Emitter::next_blind() {
+  // splitmix64: what it gives is never shown but in the code itself.
+  blind_ += 0x9e3779b97f4a7c15;
+  u64 mixed = blind_;
+  mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111eb;
+  return mixed ^ mixed >> 31;
+}
+
+/// A constant as two that have nothing of it (kernel: bpf_jit_blind_insn()); of a 64-bit register,
+/// sign-extended.
+void Emitter::blinded(Gp dst, s32 imm) {
+  const s32 blind = static_cast<s32>(static_cast<u32>(next_blind()) | 0x01010101);
+  a_.mov(dst, dst.isGpq() ? s64{imm ^ blind} : s64{static_cast<u32>(imm ^ blind)});
+  a_.xor_(dst, blind);
+}
+void Emitter::blinded64(Gp dst, u64 value) {
+  const u64 blind = next_blind() | 0x0101010101010101;
+  a_.mov(dst, value ^ blind);
+  a_.mov(scratch(0, true), blind);
+  a_.xor_(dst, scratch(0, true));
+}
+
 void Emitter::alu_imm(u32 at, bool wide) {
   const isa::Insn& i = insn(at);
   const Gp dst = reg(i.dst, wide);
   const u8 operation = isa::op_of(i.code);
+  if (options_.harden && operation != op::LSH && operation != op::RSH && operation != op::ARSH) {
+    if (operation == op::MOV) return blinded(dst, i.imm);
+    blinded(scratch(0, wide), i.imm);
+    return apply(operation, dst, scratch(0, wide));
+  }
   // Adding nothing still clears the upper half of a 32-bit result.
   const bool no_change = i.imm == 0 && (operation == op::ADD || operation == op::SUB || operation == op::OR ||
                                         operation == op::XOR);
@@ -126,8 +154,15 @@ void Emitter::shift_imm(u8 operation, Gp dst, u32 count) {
 
 void Emitter::alu_reg(u32 at, bool wide) {
   const isa::Insn& i = insn(at);
-  const Gp dst = reg(i.dst, wide), src = reg(i.src, wide);
-  switch (isa::op_of(i.code)) {
+  const u8 operation = isa::op_of(i.code);
+  if (operation == op::LSH || operation == op::RSH || operation == op::ARSH)
+    shift_reg(operation, i, wide);
+  else
+    apply(operation, reg(i.dst, wide), reg(i.src, wide));
+}
+
+void Emitter::apply(u8 operation, Gp dst, Gp src) {
+  switch (operation) {
     case op::ADD:
       a_.add(dst, src);
       return;
@@ -144,16 +179,14 @@ void Emitter::alu_reg(u32 at, bool wide) {
       a_.and_(dst, src);
       return;
     case op::XOR:
-      if (i.dst == i.src)
+      if (dst.id() == src.id())
         a_.xor_(dst.r32(), dst.r32());
       else
         a_.xor_(dst, src);
       return;
-    case op::MOV:
+    default:  // MOV
       a_.mov(dst, src);
       return;
-    default:
-      return shift_reg(isa::op_of(i.code), i, wide);
   }
 }
 
@@ -223,13 +256,15 @@ void Emitter::divide(u32 at, bool wide, bool is_signed) {
   const isa::Insn& i = insn(at);
   const bool by_register = isa::is_reg_source(i.code);
   const bool modulo = isa::op_of(i.code) == op::MOD;
-  if (!by_register && divide_imm(i, wide)) return;
+  if (!by_register && (!options_.harden || i.imm == 0) && divide_imm(i, wide)) return;
   // The divisor must survive the dividend's move into rdx:rax, where R3 and R0 live.
   const bool in_the_way = by_register && (i.src == 0 || i.src == 3);
   const Gp dst = reg(i.dst, wide);
   const Gp divisor = by_register && !in_the_way ? reg(i.src, wide) : scratch(0, wide);
   if (in_the_way)
     a_.mov(divisor, reg(i.src, wide));
+  else if (!by_register && options_.harden)
+    blinded(divisor, i.imm);
   else if (!by_register && wide)
     a_.mov(divisor, static_cast<s64>(i.imm));
   else if (!by_register)

@@ -63,7 +63,13 @@ Emitter::CondCode Emitter::compare(u32 at) {
   const Gp dst = reg(i.dst, wide);
   const u8 operation = isa::op_of(i.code);
   const bool by_register = isa::is_reg_source(i.code);
-  if (operation == op::JSET) {
+  if (options_.harden && !by_register) {
+    blinded(scratch(0, wide), i.imm);
+    if (operation == op::JSET)
+      a_.test(dst, scratch(0, wide));
+    else
+      a_.cmp(dst, scratch(0, wide));
+  } else if (operation == op::JSET) {
     if (by_register)
       a_.test(dst, reg(i.src, wide));
     else if (i.imm >= 0)
@@ -152,12 +158,43 @@ void Emitter::may_goto(u32 at) {
 void Emitter::call_address(u64 address) {
   if (far_calls_) {
     a_.mov(scratch(0, true), address);
-    a_.call(scratch(0, true));
+    if (options_.harden) {
+      const Label thunk = a_.newLabel(), call = a_.newLabel();
+      a_.short_().jmp(call);
+      a_.bind(thunk);
+      retpoline();
+      a_.bind(call);
+      a_.call(thunk);
+    } else {
+      a_.call(scratch(0, true));
+    }
     return;
   }
   const u8 code[5] = {0xe8};
   a_.raw(code);
   outside_.push_back({here(), address});
+}
+
+/// Jumps to where scratch(0) points by a return that the processor predicts to go nowhere.
+void Emitter::retpoline() {
+  const Label capture = a_.newLabel(), there = a_.newLabel();
+  a_.call(there);
+  a_.bind(capture);
+  a_.pause();
+  a_.lfence();
+  a_.short_().jmp(capture);
+  a_.bind(there);
+  a_.mov(x86::qword_ptr(x86::rsp), scratch(0, true));
+  a_.ret();
+}
+
+void Emitter::jump_through(Mem target) {
+  if (!options_.harden) {
+    a_.jmp(target);
+    return;
+  }
+  a_.mov(scratch(0, true), target);
+  retpoline();
 }
 
 bool Emitter::place(u64 base) {
@@ -207,7 +244,7 @@ void Emitter::tail_call(u32 at) {
   a_.mov(x86::rsi, r64(1));
   a_.mov(x86::rdi, x86::qword_ptr(x86::rax, offsetof(Entry, self)));
   epilogue(*current_, in_main_);
-  a_.jmp(x86::qword_ptr(x86::rax, offsetof(Entry, run)));
+  jump_through(x86::qword_ptr(x86::rax, offsetof(Entry, run)));
   a_.bind(out);
 }
 static_assert(sizeof(Entry) == 16 && offsetof(Entry, run) == 0);

@@ -102,6 +102,11 @@ void Emitter::wide_copy(const Node& node) {
 void Emitter::store_imm(u32 at) {
   const isa::Insn& i = insn(at);
   const u32 bytes = isa::bytes_of_size(i.code);
+  if (options_.harden) {
+    blinded(scratch(0, bytes == 8), i.imm);
+    a_.mov(accessed(at, i.dst, bytes), sized(scratch(0, true), bytes));
+    return;
+  }
   const s32 value = bytes == 1 ? static_cast<s8>(i.imm) : bytes == 2 ? static_cast<s16>(i.imm) : i.imm;
   a_.mov(accessed(at, i.dst, bytes), value);
 }

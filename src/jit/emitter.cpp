@@ -3,6 +3,7 @@
 #include "jit/emitter.hpp"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -49,6 +50,8 @@ Emitter::Mem Emitter::field(std::size_t offset, u32 bytes) {
 Emitter::Emitter(const vm::Checked& program, const Plan& plan, const Options& options,
                  std::span<const Callback> callbacks, bool far_calls)
     : program_(program), plan_(plan), options_(options), callbacks_(callbacks), far_calls_(far_calls) {
+  if (options.harden && getrandom(&blind_, sizeof blind_, 0) != sizeof blind_)
+    error_ = asmjit::kErrorInvalidState;
   holder_.init(asmjit::Environment::host());
   holder_.setErrorHandler(this);
   holder_.attach(&a_);
@@ -84,6 +87,7 @@ void Emitter::patch_forward() {
 }
 
 Result<Emitted> Emitter::run() {
+  if (error_ == asmjit::kErrorInvalidState) return fail(EAGAIN, "no random numbers to blind constants with");
   for (u32 f = 0; f < plan_.functions.size(); ++f) function(f);
   for (u32 f = 0; f < plan_.functions.size(); ++f)
     if (plan_.functions[f].is_callback) thunk(f);
@@ -322,6 +326,8 @@ void Emitter::one(u32 at) {
     case Form::ATOMIC_FETCH_ADD32: case Form::ATOMIC_FETCH_OR32: case Form::ATOMIC_FETCH_AND32: case Form::ATOMIC_FETCH_XOR32:
     case Form::ATOMIC_XCHG32: case Form::ATOMIC_CMPXCHG32: return atomic(at);
     case Form::LD_IMM64_IMM: case Form::LD_IMM64_MAP_FD: case Form::LD_IMM64_MAP_VALUE:
+      if (options_.harden && program_.forms[at] == Form::LD_IMM64_IMM)
+        return blinded64(r64(i.dst), program_.imm64[at]);
       return move_imm(r64(i.dst), program_.imm64[at]);
     case Form::LD_IMM64_FUNC:
       return move_imm(r64(i.dst), reinterpret_cast<u64>(&callbacks_[program_.subprog_at(program_.target(at))]));

@@ -65,6 +65,10 @@ class Emitter : private asmjit::ErrorHandler {
   void divide_core(u32 at, Gp divisor, bool wide, bool is_signed);
   bool divide_imm(const isa::Insn& insn, bool wide);
   void move_imm(Gp dst64, u64 value);
+  void blinded(Gp dst, s32 imm);
+  void blinded64(Gp dst64, u64 value);
+  [[nodiscard]] u64 next_blind();
+  void apply(u8 operation, Gp dst, Gp src);
   void byte_swap(u32 at);
   void sign_extend(u8 dst, u8 src, u32 from, bool wide);
   void rotate(u32 at);
@@ -92,6 +96,8 @@ class Emitter : private asmjit::ErrorHandler {
   void jump_to(CondCode condition, u32 at, u32 target);
   void may_goto(u32 at);
   void call_address(u64 address);
+  void retpoline();
+  void jump_through(Mem target);
   void call_helper(u32 at);
   void tail_call(u32 at);
 
@@ -129,6 +135,7 @@ class Emitter : private asmjit::ErrorHandler {
   const Options& options_;
   std::span<const Callback> callbacks_;
   bool far_calls_;
+  u64 blind_ = 0;  ///< state of the numbers that constants are blinded with
   asmjit::CodeHolder holder_;
   Assembler a_;
   /// A jump or call whose target had no address yet; its displacement ends at `end`.

@@ -142,13 +142,16 @@ bool needs_run_context(const vm::Checked& program) {
   });
 }
 
-void find_bounds(const vm::Checked& program, Plan& plan) {
+/// What blinded constants and retpolines take besides, at most.
+constexpr u32 hardened_extra = 40;
+
+void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
   const u32 count = static_cast<u32>(program.insns.size());
   plan.bound.resize(count + 1);
   plan.bound[0] = 0;
   for (u32 i = 0; i < count; ++i) {
     const Node& node = plan.nodes[i];
-    u32 bound = plan.bound[i] + bounds[isa::index_of(program.forms[i])];
+    u32 bound = plan.bound[i] + bounds[isa::index_of(program.forms[i])] + extra;
     if (program.forms[i] == Form::CALL_HELPER) bound += map_call_bound(program, plan, i);
     if (node.unroll > 1) bound += (node.unroll - 1) * (bound - plan.bound[program.target(i)]);
     if (i + 1 < count && plan.nodes[i + 1].aligned) bound += loop_alignment - 1;
@@ -208,11 +211,12 @@ void make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, con
     plan.functions[program.subprog_at(program.exception_callback)].is_callback = true;
   plan.needs_run_context = needs_run_context(program);
   find_dead(program, plan);
-  if (options.combine) {
+  // What is combined has constants where a hardened emitter does not look.
+  if (options.combine && !options.harden) {
     combine(program, options, plan);
     unroll_loops(program, plan);
   }
-  find_bounds(program, plan);
+  find_bounds(program, plan, options.harden ? hardened_extra : 0);
 }
 
 }  // namespace skep::jit

@@ -213,6 +213,7 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   if (!environment.no_jit) {
     jit::Options options;
     options.pool = environment.code_pool;
+    options.harden = environment.harden;
     auto compiled = jit::compile(translated, links, options);
     if (compiled) {
       program.compiled.emplace(*std::move(compiled));

@@ -16,6 +16,7 @@ struct LoadEnvironment {
   TagHash tag_hash = TagHash::sha256;
   u32 uid = 0;
   bool no_jit = false;       ///< interpret
+  bool harden = false;       ///< jit::Options::harden
   bool verify_only = false;  ///< make no code: the program cannot run
   std::shared_ptr<jit::CodePool> code_pool;
   u32 cpus = 1;                             ///< possible CPUs: what bpf_get_smp_processor_id() stays below

@@ -105,9 +105,15 @@ void describe_machine_code(const Program& program, ProgramInfo& info) {
   for (const jit::SubprogCode& subprog : program.compiled->subprogs())
     info.jited_func_lens.push_back(subprog.length);
   const std::span<const u32> offsets = program.compiled->insn_offsets();
+  // The line of a function's first instruction begins with the function (bpf_prog_fill_jited_linfo()).
+  const auto offset_of = [&](u32 insn) {
+    for (const jit::SubprogCode& subprog : program.compiled->subprogs())
+      if (subprog.first_insn == insn) return subprog.offset;
+    return offsets[insn];
+  };
   for (const verifier::LineInfo& line : program.line_info)
     if (line.insn_off < offsets.size())
-      info.jited_line_info.push_back(reinterpret_cast<u64>(code.data()) + offsets[line.insn_off]);
+      info.jited_line_info.push_back(reinterpret_cast<u64>(code.data()) + offset_of(line.insn_off));
 }
 
 }  // namespace

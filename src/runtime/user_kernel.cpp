@@ -14,6 +14,8 @@
 #include "base/rcu.hpp"
 #include "helpers/kernel_functions.hpp"
 #include "helpers/table.hpp"
+#include "jit/fault.hpp"
+#include "runtime/code_names.hpp"
 #include "runtime/test_run.hpp"
 
 namespace skep::runtime {
@@ -39,6 +41,7 @@ Result<std::unique_ptr<UserKernel>> UserKernel::create(const Config& config) {
   auto trace = TRY(TraceRing::create(fifo));
   std::unique_ptr<UserKernel> kernel(
       new UserKernel(config, std::move(percpu), std::move(trace), std::move(pins)));
+  if (config.report_faults) TRY(jit::report_faults());
   if (!config.directory.empty()) kernel->restored_ = settings_journal(config).restore();
   return kernel;
 }
@@ -49,6 +52,8 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
       trace_(std::move(trace)),
       tag_hash_(config.tag_hash),
       no_jit_(config.no_jit),
+      harden_(config.harden),
+      perf_map_(config.perf_map),
       verify_only_(config.verify_only),
       vmlinux_(vmlinux_source(config.vmlinux), config.vmlinux.empty() ? machine_symbols() : nullptr),
       kernel_btf_(config.kernel_btf != nullptr ? config.kernel_btf : &vmlinux_),
@@ -97,6 +102,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   environment.tag_hash = tag_hash_;
   environment.uid = uid_;
   environment.no_jit = no_jit_;
+  environment.harden = harden_;
   environment.verify_only = verify_only_;
   environment.code_pool = code_pool_;
   environment.cpus = percpu_->cpus();
@@ -104,6 +110,9 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   auto loaded = TRY(load_program(spec, want, log, environment));
   const Lock lock(mutex_);
   loaded->id = programs_.add(loaded);
+  name_in_fault_reports(*loaded);
+  if (perf_map_)
+    if (auto written = write_perf_map(*loaded); !written) return std::unexpected(std::move(written).error());
   return open(ObjectKind::prog, std::move(loaded));
 }
 

@@ -29,6 +29,11 @@ struct Config {
   TagHash tag_hash = TagHash::sha256;
   u32 cpus = 0;         ///< possible CPUs; 0: the machine's
   bool no_jit = false;  ///< interpret
+  bool harden = false;  ///< machine code with constants blinded and retpolines
+  /// Name machine code in /tmp/perf-PID.map, for perf(1) and gdb(1).
+  bool perf_map = false;
+  /// Say on standard error where machine code faults (jit::report_faults()): for processes that are ours.
+  bool report_faults = false;
   /// Programs are verified and never run: no code is made, and helpers without code are no reason to refuse.
   bool verify_only = false;
   /// Types of the kernel, for programs that name them; outlives this. Without: what `vmlinux` holds.
@@ -166,6 +171,8 @@ class UserKernel final : public Kernel {
   std::recursive_mutex mutex_;
   TagHash tag_hash_;
   bool no_jit_;
+  bool harden_;
+  bool perf_map_;
   bool verify_only_;
   btf::KernelBtf vmlinux_;
   const btf::KernelBtf* kernel_btf_;

@@ -1,0 +1,151 @@
+// The handler, and the table of code that it searches. A signal handler is one for a process, and so is this
+// table: the only such thing in skep. Slots are never freed, so that the handler may walk them at any time;
+// it looks into a program only when that program's code is what faulted, which keeps the program alive.
+#include "jit/fault.hpp"
+
+#include <fmt/format.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <mutex>
+
+#include "base/fd.hpp"
+
+namespace skep::jit {
+namespace {
+
+struct Slot {
+  std::atomic<u64> begin{0}, end{0};
+  std::atomic<const detail::CodeRange*> range{nullptr};
+};
+struct Chunk {
+  std::array<Slot, 256> slots;
+  std::atomic<Chunk*> next{nullptr};
+};
+
+struct Signal {
+  int number;
+  const char* name;
+};
+constexpr Signal signals[] = {
+    {SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"}, {SIGILL, "SIGILL"}, {SIGFPE, "SIGFPE"}, {SIGTRAP, "SIGTRAP"}};
+
+struct Table {
+  Chunk first;
+  std::mutex mutex;  ///< of those who add; the handler takes none
+  std::array<struct sigaction, std::size(signals)> before{};
+};
+Table& table() {
+  static Table the_table;
+  return the_table;
+}
+
+u64 program_counter(const void* context) {
+  const auto* frame = static_cast<const ucontext_t*>(context);
+#if defined(__x86_64__)
+  return static_cast<u64>(frame->uc_mcontext.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+  return frame->uc_mcontext.pc;
+#else
+  return 0 * reinterpret_cast<u64>(frame);
+#endif
+}
+
+const detail::CodeRange* find(u64 pc) {
+  for (const Chunk* chunk = &table().first; chunk != nullptr; chunk = chunk->next.load())
+    for (const Slot& slot : chunk->slots)
+      if (pc >= slot.begin.load() && pc < slot.end.load()) return slot.range.load();
+  return nullptr;
+}
+
+void say(const char* signal, u64 pc, const void* address, const detail::CodeRange& range) {
+  std::array<char, 1024> text;  // NOLINT: filled below
+  const auto add = [&](char* to, auto format, const auto&... values) {
+    return fmt::format_to_n(to, text.data() + text.size() - to - 1, format, values...).out;
+  };
+  char* end =
+      add(text.data(), FMT_STRING("skep: {} at address {:#x} in the machine code of {}, offset {:#x}"),
+          signal, reinterpret_cast<u64>(address), range.identity.program, pc - range.begin);
+  const u32 offset = static_cast<u32>(pc - range.begin);
+  if (offset < range.functions_end) {
+    const u32* after = std::upper_bound(range.insn_offsets, range.insn_offsets + range.insns, offset);
+    const u32 insn = after == range.insn_offsets ? 0 : static_cast<u32>(after - range.insn_offsets) - 1;
+    end = add(end, FMT_STRING(", instruction {}"), insn);
+    std::array<char, 512> line;  // NOLINT: filled by source()
+    const std::size_t n = range.identity.source == nullptr
+                              ? 0
+                              : range.identity.source(range.identity.owner, insn, line.data(), line.size());
+    if (n != 0) end = add(end, FMT_STRING(", {}"), std::string_view(line.data(), n));
+  }
+  end = add(end, FMT_STRING(" (a bug of skep: please report it with the program)"));
+  *end++ = '\n';
+  const ssize_t ignored = write(STDERR_FILENO, text.data(), static_cast<std::size_t>(end - text.data()));
+  static_cast<void>(ignored);
+}
+
+void on_signal(int number, siginfo_t* info, void* context) {
+  const int kept = errno;
+  const u64 pc = program_counter(context);
+  for (std::size_t i = 0; i < std::size(signals); ++i) {
+    if (signals[i].number != number) continue;
+    if (const auto* range = find(pc)) say(signals[i].name, pc, info->si_addr, *range);
+    // The instruction is tried again and now meets what was there before us.
+    sigaction(number, &table().before[i], nullptr);
+    if (number == SIGTRAP || info->si_code <= 0) raise(number);  // a trap is over, kill() does not come again
+  }
+  errno = kept;
+}
+
+}  // namespace
+
+Result<void> report_faults() {
+  Table& the_table = table();
+  const std::lock_guard lock(the_table.mutex);
+  for (std::size_t i = 0; i < std::size(signals); ++i) {
+    struct sigaction now{};
+    if (sigaction(signals[i].number, nullptr, &now) != 0) return fail_errno("sigaction");
+    if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_signal) continue;
+    the_table.before[i] = now;
+    struct sigaction ours{};
+    ours.sa_sigaction = on_signal;
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&ours.sa_mask);
+    if (sigaction(signals[i].number, &ours, nullptr) != 0) return fail_errno("sigaction");
+  }
+  return {};
+}
+
+void detail::add_range(const CodeRange& range) {
+  Table& the_table = table();
+  const std::lock_guard lock(the_table.mutex);
+  for (Chunk* chunk = &the_table.first;; chunk = chunk->next.load()) {
+    for (Slot& slot : chunk->slots) {
+      if (slot.range.load() != nullptr) continue;
+      slot.range.store(&range);
+      slot.begin.store(range.begin);
+      slot.end.store(range.end);
+      return;
+    }
+    if (chunk->next.load() == nullptr) chunk->next.store(new Chunk);
+  }
+}
+
+void detail::remove_range(const CodeRange& range) {
+  Table& the_table = table();
+  const std::lock_guard lock(the_table.mutex);
+  for (Chunk* chunk = &the_table.first; chunk != nullptr; chunk = chunk->next.load())
+    for (Slot& slot : chunk->slots) {
+      if (slot.range.load() != &range) continue;
+      slot.end.store(0);
+      slot.begin.store(0);
+      slot.range.store(nullptr);
+      return;
+    }
+}
+
+}  // namespace skep::jit
