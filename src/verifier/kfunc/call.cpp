@@ -28,8 +28,6 @@ Status Walk::check_kfunc_call(const isa::Insn& insn) {
   call.special = kfunc::special(call.name);
   if (call.special == Special::res_spin_lock || call.special == Special::res_spin_lock_irqsave)
     CHECK(fork_failed_lock());
-  if (call.name == "__bpf_trap")
-    return e.reject(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?\n");
   if (call.has(kfunc::sleepable) && !e.cur->in_sleepable)
     return e.reject(EACCES, "program must be sleepable to call sleepable kfunc {}\n", call.name);
   for (u32 i = 1; i <= call.btf->entries(*call.proto).size() && i <= 5; ++i) scratch_reg(i);

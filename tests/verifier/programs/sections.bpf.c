@@ -52,7 +52,10 @@ static int throwing_callback(__u32 i, void* data) {
   bpf_throw(0);
   return 0;
 }
-SEC("tc") int thrown_from_a_callback(void* ctx) { return bpf_loop(4, throwing_callback, 0, 0); }
+SEC("tc") int thrown_from_a_callback(void* ctx) {
+  int n = 0;
+  return bpf_loop(4, throwing_callback, &n, 0);
+}
 SEC("tc") int iterator_thrown_away(void* ctx) {
   struct bpf_iter_num it;
   bpf_iter_num_new(&it, 0, 3);
