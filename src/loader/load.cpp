@@ -28,6 +28,9 @@ Result<void> Loading::check_types() {
 }
 
 Result<void> Loading::load_object() {
+  if (!spec_.struct_ops_section.empty() && !options_.only_program)
+    return failed(ENOTSUP,
+                  fmt::format("elf: {}: struct_ops maps are not supported", spec_.struct_ops_section));
   TRY(resolve_externs());
   const btf::Btf none;
   CoreTarget core(spec_.btf ? *spec_.btf : none,

@@ -114,6 +114,9 @@ struct ObjectSpec {
   std::vector<MapDef> maps;          ///< .maps, legacy, data sections in file order, .kconfig
   std::vector<Extern> externs;
   std::optional<u32> kconfig_map;
+  /// "section(N) .struct_ops" if there are tables of kernel functions, which are not supported: load()
+  /// refuses the object, but its programs can be loaded one by one.
+  std::string struct_ops_section;
   std::optional<btf::Btf> btf;  ///< completed as the kernel wants it
 
   [[nodiscard]] const ProgramDef* program(std::string_view wanted) const;

@@ -131,8 +131,7 @@ Result<void> Reader::collect_section(const Section& section) {
     data_sections_[section.index] = DataKind::bss;
   } else if (name == ".struct_ops" || name == ".struct_ops.link" || name == "?.struct_ops" ||
              name == "?.struct_ops.link") {
-    return fail(ENOTSUP,
-                fmt::format("elf: section({}) {}: struct_ops maps are not supported", section.index, name));
+    spec_.struct_ops_section = fmt::format("section({}) {}", section.index, name);
   } else if (name == ".addr_space.1" || name == ".arena.1") {
     return fail(ENOTSUP,
                 fmt::format("elf: section({}) {}: arena variables are not supported", section.index, name));

@@ -225,8 +225,18 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   return {};
 }
 
+/// An arena's pages would have to lie where the program's pointers say.
+Result<void> check_no_arena(const verifier::Verified& verified) {
+  for (const maps::MapFacts* map : verified.used_maps())
+    if (map->type == MapType::arena)
+      return fail(EOPNOTSUPP,
+                  fmt::format("skep cannot run programs that use arenas yet (map '{}')", map->name));
+  return {};
+}
+
 /// What Linux accepts and skep verifies, but cannot run: refused by name.
 Result<void> check_runnable(const verifier::Verified& verified) {
+  if (auto ok = check_no_arena(verified); !ok) return ok;
   const verifier::Input& input = verified.input();
   if (input.type == ProgType::tracing)
     return fail(EOPNOTSUPP,

@@ -133,6 +133,20 @@ TEST_F(Load, LeavesNothingWhateverFails) {
   }
 }
 
+TEST_F(Load, RefusesTablesOfKernelFunctionsButNotTheProgramsBesideThem) {
+  Result<LoadedObject> whole = run("struct_ops.bpf.o");
+  ASSERT_FALSE(whole.has_value());
+  EXPECT_EQ(whole.error().code, ENOTSUP);
+  EXPECT_NE(messages.warnings.find("struct_ops maps are not supported"), std::string::npos)
+      << messages.warnings;
+  expect_nothing_left();
+  options.only_program = static_cast<u32>(spec.program("pass") - spec.programs.data());
+  Result<LoadedObject> one = load(spec, kernel, options);
+  ASSERT_TRUE(one.has_value()) << one.error().what << messages.warnings;
+  ASSERT_EQ(one->programs.size(), 1u);
+  EXPECT_EQ(one->programs[0].name, "pass");
+}
+
 TEST_F(Load, PinsTheFirstProgramAndAllMaps) {
   options.pin_first_program = "/sys/fs/bpf/first";
   options.pin_maps_dir = "/sys/fs/bpf/maps";
