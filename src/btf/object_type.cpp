@@ -20,7 +20,10 @@ const ObjectType* ObjectTypes::of_struct(u32 id) {
 }
 
 const ObjectType* ObjectTypes::of_value(const Record& record, u32 size) {
-  if (record.kinds == 0) return nullptr;
+  constexpr u32 owning = field_bit(FieldKind::kptr) | field_bit(FieldKind::percpu_kptr) |
+                         field_bit(FieldKind::kptr_untrusted) | field_bit(FieldKind::timer) |
+                         field_bit(FieldKind::workqueue) | graph_roots;
+  if (!record.has_any(owning)) return nullptr;
   values_.push_back(std::make_unique<ObjectType>());
   ObjectType& value = *values_.back();
   value.size = size;

@@ -34,7 +34,7 @@ class ObjectTypes : public std::enable_shared_from_this<ObjectTypes> {
 
   /// The struct of that id, or nullptr if it has no special fields (btf_find_struct_meta()).
   const ObjectType* of_struct(u32 id);
-  /// A map's value with the special fields that were found in it.
+  /// A map's value with the special fields that were found in it; nullptr if none of them owns anything.
   const ObjectType* of_value(const Record& record, u32 size);
   [[nodiscard]] const Btf& btf() const { return *btf_; }
 

@@ -18,6 +18,9 @@ enum HelperId : s32 {
   map_delete_elem = 3,
   get_smp_processor_id = 8,
   tail_call = 12,
+  per_cpu_ptr = 153,
+  this_cpu_ptr = 154,
+  timer_set_callback = 170,
   kptr_xchg = 194
 };
 
@@ -143,12 +146,21 @@ Patch call_if_any(s32 function) { return function == 0 ? Patch{} : Patch{call(fu
 
 }  // namespace
 
-Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map) {
+Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map, const void* program) {
   switch (insn.imm) {
     case tail_call:
       return {isa::encode(isa::Form::TAIL_CALL)};
     case get_smp_processor_id:
       return {mov_imm(r0, percpu_cpu_number), percpu_address(r0, r0), load_u32(r0, r0, 0)};
+    case per_cpu_ptr:
+    case this_cpu_ptr:
+      // Of an object that holds the address (bpf_percpu_obj_new()); per-CPU variables of the kernel are
+      // refused before this.
+      return {load_u64(1, 1, 0), insn};
+    case timer_set_callback: {
+      const auto address = load_address(3, program);
+      return {address[0], address[1], insn};
+    }
     case kptr_xchg:
       return {isa::encode(isa::Form::MOV64_X, r0, 2),
               isa::Insn{.code = STX | ATOMIC | DW, .dst = 1, .src = r0, .imm = XCHG}};

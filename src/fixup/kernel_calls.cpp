@@ -19,6 +19,7 @@ enum class Hidden : u8 {
   type,         ///< R2 the object's type
   list_insert,  ///< R3 the node's type, R4 its offset
   tree_insert,  ///< R4, R5
+  program,      ///< R4 the program (kernel: "aux__prog")
 };
 struct Row {
   std::string_view name;
@@ -35,6 +36,7 @@ constexpr Row hidden_rows[] = {
     {"bpf_list_push_front_impl", Hidden::list_insert},
     {"bpf_list_push_back_impl", Hidden::list_insert},
     {"bpf_rbtree_add_impl", Hidden::tree_insert},
+    {"bpf_wq_set_callback_impl", Hidden::program},
 };
 
 Hidden hidden_of(std::string_view name) {
@@ -43,11 +45,8 @@ Hidden hidden_of(std::string_view name) {
   return Hidden::none;
 }
 
-void load_address(Patch& patch, u8 reg, const void* what) {
-  const auto address = reinterpret_cast<u64>(what);
-  patch.add(isa::Insn{
-      .code = isa::op::LD | isa::op::DW, .dst = static_cast<u8>(reg & 15), .imm = static_cast<s32>(address)});
-  patch.add(isa::Insn{.imm = static_cast<s32>(address >> 32)});
+void add_address(Patch& patch, u8 reg, const void* what) {
+  for (const isa::Insn& insn : load_address(reg, what)) patch.add(insn);
 }
 
 /// The function that takes its place in programs of this type (kernel: specialize_kfunc()).
@@ -69,6 +68,12 @@ Result<Patch> kernel_call(const Source& source, const isa::Insn& insn, const ver
   if (function == 0)
     return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet", name));
   if (hidden == Hidden::none) return Patch{call(function)};
+  if (hidden == Hidden::program) {
+    Patch patch;
+    add_address(patch, 4, source.program);
+    patch.add(call(function));
+    return patch;
+  }
   // What lets go of objects takes their type from them: any will do (the kernel takes the last).
   const bool by_object = hidden == Hidden::type && name != "bpf_refcount_acquire_impl";
   if ((facts.objects_differ && !by_object) || facts.object_btf == nullptr || source.object_types == nullptr)
@@ -77,7 +82,7 @@ Result<Patch> kernel_call(const Source& source, const isa::Insn& insn, const ver
   Patch patch;
   if (hidden == Hidden::size_type) patch.add(mov_imm(1, static_cast<s32>(facts.object_size)));
   const u8 type_reg = hidden == Hidden::list_insert ? 3 : hidden == Hidden::tree_insert ? 4 : 2;
-  load_address(patch, type_reg, type);
+  add_address(patch, type_reg, type);
   if (hidden == Hidden::list_insert || hidden == Hidden::tree_insert)
     patch.add(mov_imm(static_cast<u8>(type_reg + 1), static_cast<s32>(facts.node_offset)));
   patch.add(call(function));

@@ -51,6 +51,13 @@ inline isa::Insn alu_imm(u8 op, bool is64, u8 dst, s32 imm) {
                    .dst = static_cast<u8>(dst & 0xf),
                    .imm = imm};
 }
+inline std::array<isa::Insn, 2> load_address(u8 dst, const void* what) {
+  const auto address = reinterpret_cast<u64>(what);
+  return {isa::Insn{.code = isa::op::LD | isa::op::DW,
+                    .dst = static_cast<u8>(dst & 0xf),
+                    .imm = static_cast<s32>(address)},
+          isa::Insn{.imm = static_cast<s32>(address >> 32)}};
+}
 inline isa::Insn call(s32 function) {
   return isa::Insn{.code = isa::op::JMP | isa::op::CALL, .imm = function};
 }

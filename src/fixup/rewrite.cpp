@@ -95,7 +95,7 @@ class Layout {
     }
     if (!is_call(insn) || insn.src == uapi::PSEUDO_CALL) return Patch{};
     if (insn.src == uapi::PSEUDO_KFUNC_CALL) return kernel_call(source_, insn, facts);
-    return inline_call(insn, map_of_call(facts));
+    return inline_call(insn, map_of_call(facts), source_.program);
   }
 
   static bool is_converted(const verifier::InsnFacts& facts) {

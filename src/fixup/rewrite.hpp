@@ -21,6 +21,7 @@ struct Source {
   std::span<const verifier::LineInfo> line_info;
   bool direct_write = false;  ///< it stores into its packet
   bool throws = false;
+  const void* program = nullptr;           ///< what callbacks keep (ProgramKeeper)
   u32 exception_callback = 0;              ///< first instruction; 0: the default one
   const btf::Btf* kernel_types = nullptr;  ///< that calls of kernel functions refer to
   ObjectTypeSet* object_types = nullptr;   ///< of the objects that it allocates
@@ -69,7 +70,7 @@ struct Kept {
 
 /// A helper call as inline code or as a call of the map's own operation; empty if it stays as it is.
 /// `map`: the one map that R1 holds on every path, or nullptr (kernel: do_misc_fixups()).
-[[nodiscard]] Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map);
+[[nodiscard]] Patch inline_call(const isa::Insn& insn, const maps::MapFacts* map, const void* program);
 
 /// What a load through a pointer to a struct of the kernel becomes (kernel_loads.hpp); empty: it stays.
 [[nodiscard]] Patch kernel_load(const Source& source, const isa::Insn& insn,

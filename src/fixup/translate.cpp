@@ -12,7 +12,7 @@ namespace skep::fixup {
 
 class Translator {
  public:
-  static Result<Translated> run(const verifier::Verified& verified) {
+  static Result<Translated> run(const verifier::Verified& verified, const void* program) {
     const verifier::Input& input = verified.input();
     auto object_types = std::make_shared<ObjectTypeSet>(input.vmlinux);
     Rewritten done = TRY(rewrite({.type = input.type,
@@ -24,6 +24,7 @@ class Translator {
                                   .line_info = input.line_info,
                                   .direct_write = verified.writes_packet(),
                                   .throws = verified.throws(),
+                                  .program = program,
                                   .exception_callback = verified.exception_callback(),
                                   .kernel_types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr,
                                   .object_types = object_types.get()}));
@@ -41,7 +42,9 @@ class Translator {
   }
 };
 
-Result<Translated> translate(const verifier::Verified& verified) { return Translator::run(verified); }
+Result<Translated> translate(const verifier::Verified& verified, const void* program) {
+  return Translator::run(verified, program);
+}
 
 std::vector<isa::Insn> dump_insns(const Translated& program) {
   constexpr s32 helper_tail_call = 12;

@@ -56,7 +56,8 @@ class Translated {
 };
 
 /// EOPNOTSUPP naming the instruction for what skep has no rewriting for; ENOMEM if a jump grows too long.
-[[nodiscard]] Result<Translated> translate(const verifier::Verified& verified);
+/// `program`: what callbacks that run later keep (ProgramKeeper of helpers/async.hpp).
+[[nodiscard]] Result<Translated> translate(const verifier::Verified& verified, const void* program = nullptr);
 
 /// The instructions as BPF_OBJ_GET_INFO_BY_FD shows them (kernel: bpf_insn_prepare_dump()): maps by their
 /// ids, tail calls as calls of helper 12, functions of the kernel by their distance from a base address

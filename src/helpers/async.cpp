@@ -128,13 +128,12 @@ int AsyncRunner::Task::cancel() {
   bool waited = false;
   {
     std::unique_lock lock(runner_->mutex_);
-    if (runner_->running_ == this && runner_->thread_.get_id() == std::this_thread::get_id())
-      return -EDEADLK;
+    const bool in_callback = runner_->worker_ == std::this_thread::get_id();
+    if (runner_->running_ == this && in_callback) return -EDEADLK;
     callback_ = nullptr;
     program = std::move(program_);
     waited = unqueue();
-    if (runner_->thread_.get_id() != std::this_thread::get_id())
-      runner_->finished_.wait(lock, [&] { return runner_->running_ != this; });
+    if (!in_callback) runner_->finished_.wait(lock, [&] { return runner_->running_ != this; });
   }
   let_go_later(std::move(program));
   return waited ? 1 : 0;
@@ -197,6 +196,7 @@ void AsyncRunner::run() {
   const rcu::Reader reader;
   RunContext context = context_();
   std::unique_lock lock(mutex_);
+  worker_ = std::this_thread::get_id();
   while (!stopping_) {
     if (!due_.empty() && due_.begin()->first <= now(CLOCK_MONOTONIC)) {
       const std::shared_ptr<Task> task = due_.begin()->second;
@@ -220,8 +220,8 @@ void AsyncRunner::run() {
     if (due_.empty()) {
       changed_.wait(lock);
     } else {
-      const auto until = std::chrono::steady_clock::time_point(std::chrono::nanoseconds(
-          std::min<u64>(due_.begin()->first, static_cast<u64>(INT64_MAX) / 2)));
+      const auto until = std::chrono::steady_clock::time_point(
+          std::chrono::nanoseconds(std::min<u64>(due_.begin()->first, static_cast<u64>(INT64_MAX) / 2)));
       changed_.wait_until(lock, until);
     }
     rcu::online();

@@ -41,7 +41,6 @@ class AsyncRunner : public std::enable_shared_from_this<AsyncRunner> {
 
  private:
   void run();
-  void run_due(std::unique_lock<std::mutex>& lock);
 
   std::function<RunContext()> context_;
   std::mutex mutex_;
@@ -50,6 +49,7 @@ class AsyncRunner : public std::enable_shared_from_this<AsyncRunner> {
   Task* running_ = nullptr;
   bool stopping_ = false;
   std::thread thread_;
+  std::thread::id worker_;  ///< of thread_, also while it is waited for
 };
 
 // From programs, on the field of a value; negative errnos as the kernel has them.

@@ -5,8 +5,9 @@ namespace skep::helpers {
 namespace {
 
 using Family = std::span<const KernelFunctionRow> (*)();
-constexpr Family families[] = {section_kernel_functions, iterator_kernel_functions, object_kernel_functions,
-                               dynptr_kernel_functions, exception_kernel_functions};
+constexpr Family families[] = {
+    section_kernel_functions,   iterator_kernel_functions,  object_kernel_functions, dynptr_kernel_functions,
+    exception_kernel_functions, workqueue_kernel_functions, lock_kernel_functions};
 
 /// Numbers count through the families in their order.
 const KernelFunctionRow* find(s32 id) {

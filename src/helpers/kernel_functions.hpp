@@ -24,6 +24,11 @@ struct KernelFunctionRow {
 [[nodiscard]] std::span<const KernelFunctionRow> object_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> dynptr_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> exception_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> lock_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> workqueue_kernel_functions();
+
+/// What bpf_local_irq_save() and bpf_res_spin_lock_irqsave() find on x86-64 where interrupts are enabled.
+inline constexpr u64 interrupts_enabled = 1u << 9 | 1u << 1;
 
 /// Numbers of kernel functions lie above this, and above every InternalFn.
 inline constexpr s32 kernel_function_base = 0x20000;

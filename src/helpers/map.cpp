@@ -62,6 +62,14 @@ u64 spin_unlock(u64 lock, u64, u64, u64, u64, RunContext*) {
   return 0;
 }
 
+/// (CPU 0's address, cpu): that CPU's; nullptr for one that is not possible.
+u64 per_cpu_ptr(u64 address, u64 cpu, u64, u64, u64, RunContext* run) {
+  const auto index = static_cast<u32>(cpu);
+  if (run->percpu == nullptr || index >= run->percpu->cpus()) return 0;
+  return address + run->percpu->offset_of(index);
+}
+u64 this_cpu_ptr(u64 address, u64, u64, u64, u64, RunContext* run) { return address + run->percpu_offset; }
+
 /// (where, pointer): what stood there before; what fixups make of the call does the same.
 u64 kptr_xchg(u64 where, u64 to, u64, u64, u64, RunContext*) {
   return std::atomic_ref<u64>(*pointer<u64>(where)).exchange(to, std::memory_order_acq_rel);
@@ -77,6 +85,8 @@ constexpr HelperRow rows[] = {
     {93, spin_lock},
     {94, spin_unlock},
     {164, for_each_map_elem},
+    {153, per_cpu_ptr},
+    {154, this_cpu_ptr},
     {194, kptr_xchg},
     {195, map_lookup_percpu_elem},
 };

@@ -16,6 +16,7 @@ namespace skep {
 
 struct RunContext;
 struct Landing;
+class AsyncRunner;
 
 /// A helper as called from a program: R1..R5 and the run context; the result goes to R0.
 using HelperFn = u64 (*)(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, RunContext* run);
@@ -75,6 +76,12 @@ class PacketSink {
   ~PacketSink() = default;
 };
 
+/// The resilient locks that the current run holds (kernel: struct rqspinlock_held).
+struct HeldLocks {
+  u32 count = 0;
+  std::array<u64, 31> locks{};  ///< addresses
+};
+
 struct RunContext {
   /// Address of this CPU's copy of a per-CPU object = address in CPU 0's copy + percpu_offset
   /// (maps/percpu.hpp). First member: machine code reads it at offset 0.
@@ -88,7 +95,9 @@ struct RunContext {
   PacketSink* packets = nullptr;         ///< nullptr: what is sent reaches nobody, as in test runs
   std::array<std::byte, 20> next_hop{};  ///< of bpf_redirect_neigh(): struct bpf_redir_neigh
   Landing* landing = nullptr;            ///< where bpf_throw() goes (exceptions.hpp)
-  maps::PercpuArea* percpu = nullptr;    ///< where bpf_percpu_obj_new() allocates
+  HeldLocks held_locks{};
+  AsyncRunner* async = nullptr;        ///< runs timers (async.hpp)
+  maps::PercpuArea* percpu = nullptr;  ///< where bpf_percpu_obj_new() allocates
   /// Of the control group that the program runs for: shared, and this CPU's (bpf_get_local_storage()).
   std::array<std::byte*, 2> cgroup_storage{};
 };

@@ -85,6 +85,10 @@ class ArrayMap final : public Map {
   }
   bool has_batch(Batch batch) const override { return batch == Batch::lookup || batch == Batch::update; }
   Result<void> on_freeze() override;
+  void on_user_release() noexcept override {
+    if (!has_async_fields()) return;
+    for (u32 i = 0; i < facts_.max_entries; ++i) free_async_fields(facts_.record, values() + i * stride_);
+  }
 
  private:
   std::byte* values() const {

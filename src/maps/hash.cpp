@@ -230,6 +230,16 @@ void HashMap::set_value_type(const btf::ObjectType& type) {
     pool_->own(value_offset(), [&type](std::byte* value) { free_fields(type, value); });
 }
 
+void HashMap::on_user_release() noexcept {
+  if (!has_async_fields()) return;
+  for (u32 i = 0; i < bucket_count_; ++i) {
+    const std::lock_guard lock(buckets()[i].lock);
+    for (Element* e = buckets()[i].head.load(std::memory_order_relaxed); e != nullptr;
+         e = e->next.load(std::memory_order_relaxed))
+      free_async_fields(facts_.record, value_of(e));
+  }
+}
+
 void HashMap::free_element_value(Element* element) const noexcept {
   if (value_type_ == nullptr) return;
   if (!percpu()) return free_value(value_of(element));

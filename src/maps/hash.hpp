@@ -44,6 +44,7 @@ class HashMap final : public Map {
   int copy_in(const std::byte* key, const std::byte* value, u64 flags) noexcept override;
   int next_key(const std::byte* key, std::byte* next) noexcept override;
   int take(const std::byte* key, std::byte* value) noexcept override;
+  void on_user_release() noexcept override;
   [[nodiscard]] bool has_batch(Batch) const override { return true; }
   Result<BatchResult> walk_batch(ByteView in_batch, MutBytes out_batch, MutBytes keys, MutBytes values,
                                  u32 max_count, bool and_delete) override;

@@ -61,6 +61,10 @@ class Map : public std::enable_shared_from_this<Map> {
   /// the map, it lets go of what could refer to those programs (map_release_uref).
   [[nodiscard]] MapRef user_reference();
 
+  [[nodiscard]] bool has_user_references() const {
+    return control_->user_references.load(std::memory_order_acquire) != 0;
+  }
+
   /// Lives as long as the map: where the runtime keeps the BTF that describes it.
   std::shared_ptr<const void> companion;
 
@@ -127,6 +131,11 @@ class Map : public std::enable_shared_from_this<Map> {
   virtual void on_user_release() noexcept {}
   /// Called once, before the map counts as frozen.
   virtual Result<void> on_freeze() { return {}; }
+
+  /// Programs whose callbacks wait in a value's timer keep the map, and the map keeps the timer.
+  [[nodiscard]] bool has_async_fields() const {
+    return facts_.record.timer_off >= 0 || facts_.record.workqueue_off >= 0;
+  }
 
   /// Lets go of what a value owns that is removed or overwritten.
   void free_value(std::byte* value) const noexcept {

@@ -45,6 +45,12 @@ void free_object(void* what) {
   std::free(header);
 }
 
+void release_async(std::byte* field) {
+  auto* held = std::atomic_ref<AsyncField*>(*reinterpret_cast<AsyncField**>(field))
+                   .exchange(nullptr, std::memory_order_acq_rel);
+  if (held != nullptr) held->release();
+}
+
 template <class T>
 T& field_at(std::byte* value, const btf::Field& field) {
   return *reinterpret_cast<T*>(value + field.offset);
@@ -98,6 +104,9 @@ class Release {
           object(held);
         return;
       }
+      case FieldKind::timer:
+      case FieldKind::workqueue:
+        return release_async(value + field.offset);
       case FieldKind::list_head:
         return list(type, i, value);
       case FieldKind::rb_root:
@@ -186,6 +195,11 @@ bool acquire_object(std::byte* object, const btf::ObjectType& type) noexcept {
 }
 
 void free_fields(const btf::ObjectType& type, std::byte* value) noexcept { Release().value(type, value); }
+
+void free_async_fields(const btf::Record& record, std::byte* value) noexcept {
+  if (record.timer_off >= 0) release_async(value + record.timer_off);
+  if (record.workqueue_off >= 0) release_async(value + record.workqueue_off);
+}
 
 u64 live_objects() noexcept { return live.load(std::memory_order_relaxed); }
 

@@ -18,6 +18,21 @@ void drop_object(std::byte* object) noexcept;
 /// One owner more, unless there is none any more: false (refcount_inc_not_zero()).
 [[nodiscard]] bool acquire_object(std::byte* object, const btf::ObjectType& type) noexcept;
 
+/// What a bpf_timer or bpf_wq in a value holds, at its start.
+class AsyncField {
+ public:
+  /// The field is empty now: nothing may run any more that has not begun, and the memory goes when it may.
+  virtual void release() noexcept = 0;
+
+ protected:
+  AsyncField() = default;
+  ~AsyncField() = default;
+  AsyncField(const AsyncField&) = default;
+  AsyncField& operator=(const AsyncField&) = default;
+};
+/// Of what free_fields() does, timers and work queues alone (bpf_obj_free_timer(), bpf_obj_free_workqueue()).
+void free_async_fields(const btf::Record& record, std::byte* value) noexcept;
+
 /// Lets go of everything that a value owns, and leaves its fields empty; locks keep their state
 /// (bpf_obj_free_fields()).
 void free_fields(const btf::ObjectType& type, std::byte* value) noexcept;

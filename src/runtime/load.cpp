@@ -339,7 +339,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   if (auto ok = check_helpers_present(*verified, log); !ok) return std::unexpected(std::move(ok).error());
 
   if (auto ok = check_runnable(*verified); !ok) return std::unexpected(std::move(ok).error());
-  const fixup::Translated translated = TRY(fixup::translate(*verified));
+  const fixup::Translated translated = TRY(fixup::translate(*verified, &program->keeper));
   auto runnable = make_runnable(*program, translated, in_order(refs, translated.maps()), environment);
   if (!runnable) return std::unexpected(std::move(runnable).error());
 
@@ -361,6 +361,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
       if (auto ok = static_cast<maps::ProgArray&>(*map).check_owner(program_ref(program)); !ok)
         return std::unexpected(std::move(ok).error());
   program->object_types = translated.object_types();
+  program->keeper.program = program;
   program->btf = refs.btf;
   program->func_info = translated.func_info();
   program->line_info = translated.line_info();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "btf/btf.hpp"
+#include "helpers/async.hpp"
 #include "helpers/run_context.hpp"
 #include "jit/compile.hpp"
 #include "kernel/kernel.hpp"
@@ -45,6 +46,7 @@ class Program {
   std::vector<maps::MapRef> maps;
   std::shared_ptr<BtfObject> btf;
   std::shared_ptr<const void> object_types;  ///< that its code refers to
+  ProgramKeeper keeper;                      ///< in its code, too
   std::vector<isa::Insn> xlated;             ///< as `dump xlated` shows it
   std::vector<SubprogInfo> subprogs;
   std::vector<verifier::FuncInfo> func_info;

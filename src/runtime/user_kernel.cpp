@@ -65,6 +65,7 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
       pins_(std::move(pins)) {}
 
 UserKernel::~UserKernel() {
+  async_->stop();
   {
     const Lock lock(mutex_);
     fds_ = {};
@@ -153,6 +154,7 @@ RunContext UserKernel::run_context(u32 cpu) {
   run.percpu_offset = percpu_->offset_of(run.cpu);
   run.trace = sink_;
   run.percpu = percpu_.get();
+  run.async = async_.get();
   u64 seed = 0;
   if (::getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed && seed != 0) run.prandom_state = seed;
   return run;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 
+#include "helpers/async.hpp"
 #include "jit/code_memory.hpp"
 #include "kernel/kernel.hpp"
 #include "runtime/load.hpp"
@@ -167,6 +168,8 @@ class UserKernel final : public Kernel {
 
   std::unique_ptr<maps::PercpuArea> percpu_;
   MapObjects map_objects_{*this};
+  /// The thread of timers; takes its context from here, and is stopped before anything goes.
+  std::shared_ptr<AsyncRunner> async_ = std::make_shared<AsyncRunner>([this] { return run_context(0); });
   std::unique_ptr<TraceRing> trace_;
   std::recursive_mutex mutex_;
   TagHash tag_hash_;

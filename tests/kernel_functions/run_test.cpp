@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/fd.hpp"
 #include "base/rcu.hpp"
 #include "client/linux_kernel.hpp"
@@ -32,6 +35,7 @@ void run_all(Kernel& kernel, const std::string& name) {
   const auto loaded = loader::load(object(name), kernel, options);
   ASSERT_TRUE(loaded.has_value()) << loaded.error().what << "\n" << refused;
   for (const loader::LoadedProgram& program : loaded->programs) {
+    if (program.name.starts_with("check_")) std::this_thread::sleep_for(std::chrono::milliseconds(100));
     TestRunSpec run;
     if (program.type != ProgType::syscall) run.data_in.resize(64);
     run.repeat = 1;
@@ -96,7 +100,7 @@ TEST_P(KernelFunctions, AreShownAsLinuxShowsThem) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Objects, KernelFunctions,
-                         ::testing::Values("sections", "lists", "trees", "exceptions"),
+                         ::testing::Values("sections", "lists", "trees", "exceptions", "timers", "locks"),
                          [](const auto& object) { return std::string(object.param); });
 
 }  // namespace

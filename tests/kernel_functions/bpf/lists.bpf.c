@@ -288,4 +288,40 @@ int removed_elements_still_let_go(struct __sk_buff *skb) {
   return exchange(v);
 }
 
+struct counter {
+  long n;
+};
+struct percpu_value {
+  struct counter percpu_kptr *counter;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, int);
+  __type(value, struct percpu_value);
+} counters SEC(".maps");
+
+SEC("tc")
+int objects_of_each_cpu(struct __sk_buff *skb) {
+  int key = 0;
+  struct percpu_value *v = bpf_map_lookup_elem(&counters, &key);
+  if (!v) return __LINE__;
+  struct counter percpu_kptr *made = bpf_percpu_obj_new(struct counter), *old;
+  if (!made) return __LINE__;
+  old = bpf_kptr_xchg(&v->counter, made);
+  if (old) {
+    bpf_percpu_obj_drop(old);
+    return __LINE__;
+  }
+  struct counter percpu_kptr *held = v->counter;
+  if (!held) return __LINE__;
+  struct counter *mine = (struct counter *)bpf_this_cpu_ptr(held);
+  mine->n = 5;
+  struct counter *same = (struct counter *)bpf_per_cpu_ptr(held, bpf_get_smp_processor_id());
+  if (!same) return __LINE__;
+  CHECK(same->n == 5);
+  CHECK(bpf_per_cpu_ptr(held, 100000) == 0);
+  return 0;
+}
+
 char _license[] SEC("license") = "GPL";
