@@ -1,6 +1,10 @@
 // The contract's part about helpers that work on memory, sockets and tasks: dynptrs, storage, casts, SYN
 // cookies. Small programs with the results that Linux gives; the same table runs on every kernel.
 #pragma once
+#include <fstream>
+#include <iterator>
+
+#include "btf/btf.hpp"
 #include "kernel_contract/contract_helpers.hpp"
 
 namespace skep::contract {
@@ -254,6 +258,36 @@ TEST_P(FunctionContract, RoutesAreLookedUpOnlyWhereTheInterfaceForwards) {
   if (looked_up(0) != fwd_disabled) GTEST_SKIP() << "the loopback forwards here";
   for (const s32 flags : {direct, by_table, direct | by_table}) EXPECT_EQ(looked_up(flags), fwd_disabled);
   EXPECT_EQ(looked_up(0x1000), -EINVAL);
+}
+
+/// The machine's struct bpf_map: where a member is; nothing without the kernel's types.
+inline std::optional<s16> bpf_map_member(std::string_view name) {
+  std::ifstream file("/sys/kernel/btf/vmlinux", std::ios::binary);
+  const std::vector<char> text(std::istreambuf_iterator<char>(file), {});
+  const auto* bytes = reinterpret_cast<const std::byte*>(text.data());  // NOLINT: bytes
+  const auto types = btf::Btf::parse({bytes, bytes + text.size()}, nullptr, btf::Checks::structure);
+  if (text.empty() || !types) return std::nullopt;
+  for (const btf::Entry& entry : types->entries(types->type(types->find(btf::Kind::struct_, "bpf_map"))))
+    if (types->string(entry.name_off) == name) return static_cast<s16>(entry.bit_offset / 8);
+  return std::nullopt;
+}
+
+TEST_P(FunctionContract, ProgramsReadAMapsNumbers) {
+  using namespace code;
+  if (!bpf_map_member("id")) GTEST_SKIP() << "no kernel types in /sys/kernel/btf/vmlinux";
+  const Handle values = map(map_spec(MapType::hash, 12, 40, 77, uapi::F_NO_PREALLOC));
+  const auto id = kernel().map_info(values.fd());
+  ASSERT_TRUE(id.has_value());
+  for (const auto& [name, want] : std::vector<std::pair<std::string_view, u32>>{{"map_type", 1},
+                                                                                {"key_size", 12},
+                                                                                {"value_size", 40},
+                                                                                {"max_entries", 77},
+                                                                                {"map_flags", 1},
+                                                                                {"id", id->id}}) {
+    Assembler a;
+    a(map_fd(1, values.fd()), load_w(0, 1, *bpf_map_member(name)));
+    EXPECT_EQ(static_cast<u32>(result_of(a)), want) << name;
+  }
 }
 
 TEST_P(FunctionContract, TheCurrentTaskIsNotReadableByMistake) {
