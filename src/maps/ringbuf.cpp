@@ -130,8 +130,10 @@ void RingbufMap::commit(std::byte* record, u64 flags, bool discard) noexcept {
   Ring& r = *reinterpret_cast<Ring*>(page - u64{load<u32>(header + 4)} * ringbuf_page);
   const u64 position = static_cast<u64>(header - r.data());
   std::atomic<u32>& length = r.header(position);
-  length.exchange((length.load(std::memory_order_relaxed) & ~Ring::busy) | (discard ? Ring::discarded : 0),
-                  std::memory_order_seq_cst);
+  const u32 done = (length.load(std::memory_order_relaxed) & ~Ring::busy) | (discard ? Ring::discarded : 0);
+  // Only who asks whether the reader waits must have published before: others need no full barrier.
+  if ((flags & (no_wakeup | force_wakeup)) == no_wakeup) return length.store(done, std::memory_order_release);
+  length.exchange(done, std::memory_order_seq_cst);
   const u64 consumed = r.consumer().load(std::memory_order_acquire) & r.mask;
   if ((flags & force_wakeup) != 0 || (consumed == position && (flags & no_wakeup) == 0)) wake(r);
 }
