@@ -67,11 +67,7 @@ Outcome<void> struct_ops_register(Cli&, Args args) {
 }
 
 Outcome<void> iter_pin(Cli&, Args args) {
-  if (args.left() < 2) {
-    auto failure = args.require(2);
-    if (!failure) failure.error().usage = true;
-    return failure;
-  }
+  TRY(args.require_or_usage(2));
   return refuse("'iter pin' is not supported by skep: it runs no iterators (SEC(\"iter/...\"))");
 }
 

@@ -18,6 +18,12 @@ Outcome<void> Args::require(std::size_t count, int status) const {
   return refuse(fmt::format("'{}' needs at least {} arguments, {} found", previous(), count, left()), status);
 }
 
+Outcome<void> Args::require_or_usage(std::size_t count) const {
+  auto enough = require(count);
+  if (!enough) enough.error().usage = true;
+  return enough;
+}
+
 Outcome<void> Args::finished() const {
   if (empty()) return {};
   return refuse(fmt::format("what is '{}'?", peek()));

@@ -38,6 +38,8 @@ class Args {
   Outcome<std::string> take();
   /// "'PREVIOUS' needs at least N arguments, M found".
   Outcome<void> require(std::size_t count, int status = kExitFailure) const;
+  /// The same, with the noun's usage behind the complaint.
+  Outcome<void> require_or_usage(std::size_t count) const;
   /// Nothing may be left: "what is 'WORD'?".
   Outcome<void> finished() const;
   /// The word before the next one, as typed.

@@ -163,10 +163,7 @@ std::vector<u32> take_roots(Args& args, const MapInfo& info) {
 }
 
 Outcome<DumpSource> take_source(Cli& cli, Args& args) {
-  if (args.left() < 2) {
-    TRY(args.require(2));
-    return wrong_usage();
-  }
+  TRY(args.require_or_usage(2));
   const std::string word = TRY(args.take());
   u32 id = 0;
   std::vector<u32> roots;

@@ -198,6 +198,9 @@ bool is_loud(std::string_view helper) {
 
 Outcome<FeatureView> view_features(Kernel& kernel, bool full) {
   FeatureView view;
+  // Anybody may load this one: what refuses it is no kernel to probe.
+  const auto smallest = kernel.prog_load(smallest_program(ProgType::socket_filter));
+  if (!smallest) return kernel_refused_errno("can't probe", smallest.error());
   for (u32 number = 1; !prog_type_name(static_cast<ProgType>(number)).empty(); ++number) {
     const auto type = static_cast<ProgType>(number);
     const std::string name(prog_type_name(type));
@@ -218,8 +221,7 @@ Outcome<FeatureView> view_features(Kernel& kernel, bool full) {
     view.map_types.push_back({name + "_map_type", "eBPF map_type " + name, has_map_type(kernel, type)});
   }
   view.misc = probe_misc(kernel);
-  if (const auto program = kernel.prog_load(smallest_program(ProgType::socket_filter)))
-    if (const auto info = kernel.prog_info(program->fd())) view.jit = info->jited_len != 0;
+  if (const auto info = kernel.prog_info(smallest->fd())) view.jit = info->jited_len != 0;
   return view;
 }
 

@@ -5,9 +5,18 @@ namespace skep::cli {
 
 namespace {
 
-Outcome<void> no_object(Cli&, Args) { return not_supported("gen object"); }
-Outcome<void> no_subskeleton(Cli&, Args) { return not_supported("gen subskeleton"); }
-Outcome<void> no_min_core_btf(Cli&, Args) { return not_supported("gen min_core_btf"); }
+Outcome<void> no_object(Cli&, Args args) {
+  TRY(args.require_or_usage(2));
+  return not_supported("gen object");
+}
+Outcome<void> no_subskeleton(Cli&, Args args) {
+  TRY(args.require_or_usage(1));
+  return not_supported("gen subskeleton");
+}
+Outcome<void> no_min_core_btf(Cli&, Args args) {
+  TRY(args.require_or_usage(3));
+  return not_supported("gen min_core_btf");
+}
 
 constexpr std::array kVerbs{
     Verb{"object", no_object, "object OUTPUT_FILE INPUT_FILE [INPUT_FILE...]"},

@@ -307,10 +307,7 @@ void Skeleton::add_asserts() {
 }  // namespace
 
 Outcome<void> gen_skeleton(Cli& cli, Args args) {
-  if (auto enough = args.require(1); !enough) {
-    enough.error().usage = true;
-    return enough;
-  }
+  TRY(args.require_or_usage(1));
   const std::string path = TRY(args.take());
   std::string name;
   while (!args.empty()) {

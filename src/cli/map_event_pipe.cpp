@@ -25,7 +25,7 @@ struct Where {
 Outcome<Where> take_where(Args& args) {
   Where where;
   while (!args.empty()) {
-    if (args.left() < 2) return refuse(fmt::format("unknown arg {}", args.peek()));
+    if (args.left() < 2) return refuse(fmt::format("what is '{}'?", args.peek()));
     if (args.take_if("cpu")) {
       const std::string word = TRY(args.take());
       const auto cpu = parse_unsigned(word);
@@ -37,7 +37,7 @@ Outcome<Where> take_where(Args& args) {
       if (!index || *index > INT32_MAX) return refuse(fmt::format("can't parse {} as index", word));
       where.index = static_cast<u32>(*index);
     } else {
-      return refuse(fmt::format("unknown arg {}", args.peek()));
+      return refuse(fmt::format("what is '{}'?", args.peek()));
     }
   }
   if (where.cpu.has_value() != where.index.has_value())

@@ -157,7 +157,8 @@ Outcome<Handle> take_link(Cli& cli, Args& args) {
   if (is_prefix(how, "id")) {
     const u32 id = TRY(take_id(args));
     auto handle = TRY(cli.kernel())->get_fd_by_id(ObjectKind::link, id);
-    if (!handle) return kernel_refused(fmt::format("failed to get link with ID {}", id), handle.error());
+    if (!handle)
+      return kernel_refused_errno(fmt::format("failed to get link with ID {}", id), handle.error());
     return std::move(*handle);
   }
   if (is_prefix(how, "pinned")) return open_pinned(cli, TRY(args.take()), ObjectKind::link);

@@ -15,7 +15,10 @@ namespace {
 
 Outcome<void> no_attach(Cli&, Args) { return not_supported("prog attach"); }
 Outcome<void> no_detach(Cli&, Args) { return not_supported("prog detach"); }
-Outcome<void> no_profile(Cli&, Args) { return not_supported("prog profile"); }
+Outcome<void> no_profile(Cli&, Args args) {
+  TRY(args.require(3, status_of_errno(EINVAL)));
+  return refuse("'prog profile' is not supported by skep: there are no hardware counters of its programs");
+}
 
 constexpr std::array kVerbs{
     Verb{"show", prog_show, "{ show | list } [PROG]"},

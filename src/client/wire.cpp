@@ -103,7 +103,10 @@ template <class Header>
 Result<std::pair<Header, std::vector<std::byte>>> unpack(Message& message, u64 max_body) {
   Cursor cursor(message.bytes);
   const auto header = TRY(cursor.get<Header>());
-  if (header.magic != magic) return fail(EPROTO, "a message of another protocol version");
+  if (header.magic != magic)
+    return fail(
+        EPROTO,
+        "the other side is of another version of skep (a daemon stops with the skep that started it)");
   if (header.body_size > max_body) return fail(E2BIG, fmt::format("a message of {} bytes", header.body_size));
   if ((header.flags & Header::in_memfd) == 0) {
     auto body = copy(TRY(cursor.bytes(header.body_size)));

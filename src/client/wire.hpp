@@ -18,7 +18,7 @@
 
 namespace skep::client::wire {
 
-inline constexpr u32 magic = 0x31706b73;  // "skp1"
+inline constexpr u32 magic = 0x32706b73;  // "skp2": another digit with every change of what is below
 inline constexpr u32 max_attr = 512;
 inline constexpr u32 max_segments = 64;
 inline constexpr u32 max_fds = 250;                   ///< SCM_MAX_FD is 253
