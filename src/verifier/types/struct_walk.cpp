@@ -73,7 +73,8 @@ Status Walk::walk_struct(const Btf& types, u32 id, s64 off, s64 size, bool flexi
     if (off + size > s64{type.size}) {
       bool scalar = false;
       if (!flexible || !enter_flexible_array(types, type, off, id, scalar))
-        return e.reject(EACCES, "access beyond struct {} at off {} size {}\n", name, off, size);
+        return e.reject(EACCES, "access beyond struct {} at off {} size {}\n", name.empty() ? "(anon)" : name,
+                        off, size);
       if (!scalar) continue;
       step.kind = StructStep::Kind::scalar;
       return passed;
