@@ -2,6 +2,7 @@
 // choose buckets. Machine code computes the same (src/jit/inline_map.cpp). Also the comparison of keys.
 #pragma once
 #include <atomic>
+#include <type_traits>
 
 #include "base/bytes.hpp"
 

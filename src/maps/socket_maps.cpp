@@ -3,7 +3,9 @@
 // in them: what they would do to a socket is done inside a kernel.
 #include <sys/socket.h>
 
-#include <optional>
+#include <map>
+#include <mutex>
+#include <vector>
 
 #include "maps/checks.hpp"
 #include "maps/socket_watch.hpp"

@@ -6,8 +6,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 
