@@ -233,9 +233,8 @@ void HashMap::set_value_type(const btf::ObjectType& type) {
 void HashMap::on_user_release() noexcept {
   if (!has_async_fields()) return;
   for (u32 i = 0; i < bucket_count_; ++i) {
-    const std::lock_guard lock(buckets()[i].lock);
-    for (Element* e = buckets()[i].head.load(std::memory_order_relaxed); e != nullptr;
-         e = e->next.load(std::memory_order_relaxed))
+    const std::lock_guard lock(buckets()[i]);
+    for (Element* e = buckets()[i].first(); e != nullptr; e = e->next.load(std::memory_order_relaxed))
       free_async_fields(facts_.record, value_of(e));
   }
 }
