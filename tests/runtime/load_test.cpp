@@ -107,12 +107,12 @@ TEST(LoadPipeline, SaysWhenAHelperIsMissingFromSkepAndNotFromTheKernel) {
   ProgramSpec spec;
   spec.type = ProgType::xdp;
   spec.license = "GPL";
-  spec.insns = insns_of("8500000050000000b7000000020000009500000000000000");  // bpf_get_current_cgroup_id()
+  spec.insns =
+      insns_of("b701000009000000850000006d000000b7000000020000009500000000000000");  // bpf_send_signal(9)
   const auto refused = (*kernel)->prog_load(spec);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, EOPNOTSUPP);
-  EXPECT_NE(refused.error().what.find("skep does not have helper bpf_get_current_cgroup_id"),
-            std::string::npos)
+  EXPECT_NE(refused.error().what.find("skep does not have helper bpf_send_signal"), std::string::npos)
       << refused.error().what;
 }
 
