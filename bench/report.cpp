@@ -30,9 +30,10 @@ std::string json(const Report& report) {
     out += fmt::format("{}\n  {{\"program\": \"{}\"", i ? "," : "", row.program);
     for (const Contender& c : row.contenders) {
       const Summary ns = summarize(c.rounds), to_base = ratio(c, row.contenders.front());
-      out +=
-          fmt::format(", \"{}\": {{\"ns\": {:.3f}, \"ns_q1\": {:.3f}, \"ns_q3\": {:.3f}, \"ratio\": {:.4f}}}",
-                      c.name, ns.median, ns.low, ns.high, to_base.median);
+      out += fmt::format(
+          ", \"{}\": {{\"ns\": {:.3f}, \"ns_q1\": {:.3f}, \"ns_q3\": {:.3f}, \"ratio\": {:.4f}, "
+          "\"ratio_q1\": {:.4f}, \"ratio_q3\": {:.4f}}}",
+          c.name, ns.median, ns.low, ns.high, to_base.median, to_base.low, to_base.high);
     }
     out += "}";
   }

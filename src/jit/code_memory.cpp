@@ -14,6 +14,8 @@
 #include <cstring>
 #include <utility>
 
+#include "jit/plan.hpp"
+
 namespace skep::jit {
 namespace {
 
@@ -68,6 +70,19 @@ void make_visible([[maybe_unused]] std::byte* code, [[maybe_unused]] std::size_t
 }
 
 }  // namespace
+
+CodePool::CodePool() = default;
+CodePool::~CodePool() = default;
+
+std::unique_ptr<Plan> CodePool::plan() {
+  const std::lock_guard lock(mutex_);
+  return spare_ != nullptr ? std::move(spare_) : std::make_unique<Plan>();
+}
+void CodePool::keep(std::unique_ptr<Plan> plan) {
+  if (plan->nodes.capacity() > longest_kept) return;
+  const std::lock_guard lock(mutex_);
+  spare_ = std::move(plan);
+}
 
 Result<CodePool::Block> CodePool::take(std::size_t bytes, const void* near) {
   const std::size_t size = (bytes + grain - 1) / grain * grain;

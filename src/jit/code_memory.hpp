@@ -14,9 +14,19 @@
 
 namespace skep::jit {
 
+struct Plan;
+
 /// Pages that the code of many programs shares, so that loading one takes a write and no mapping.
 /// Thread-safe.
 class CodePool {
+ public:
+  CodePool();
+  ~CodePool();
+  /// A plan to fill: the memory of an earlier one where there is one, so that compiling one program after the
+  /// other takes no new pages. To be kept() afterwards.
+  std::unique_ptr<Plan> plan();
+  void keep(std::unique_ptr<Plan> plan);
+
  private:
   friend class CodeMemory;
   struct Region {
@@ -36,8 +46,12 @@ class CodePool {
   void give_back(const Block& block);
   Result<void> write(const Block& block, std::size_t offset, ByteView bytes);
 
+  /// Plans of longer programs are not kept: they are rare, and their memory is large.
+  static constexpr std::size_t longest_kept = std::size_t{64} << 10;
+
   std::mutex mutex_;
   std::vector<std::unique_ptr<Region>> regions_;
+  std::unique_ptr<Plan> spare_;
 };
 
 class CodeMemory {

@@ -87,7 +87,9 @@ class Builder {
     for (const verifier::Subprog& subprog : known)
       for (std::size_t i = 0; i < program.entries.size(); ++i)
         if (program.entries[i] == subprog.start) stack_bytes[i] = subprog.stack_depth;
-    const Plan plan = make_plan(program, stack_bytes, options);
+    PlanLease lease(options.pool);
+    const Plan& plan = *lease.plan;
+    make_plan(program, stack_bytes, options, *lease.plan);
 
     Compiled compiled;
     compiled.impl_ = std::make_unique<Compiled::Impl>();
@@ -101,6 +103,18 @@ class Builder {
   }
 
  private:
+  /// A plan out of the pool, or of its own.
+  struct PlanLease {
+    explicit PlanLease(const std::shared_ptr<CodePool>& from)
+        : pool(from.get()), plan(pool != nullptr ? pool->plan() : std::make_unique<Plan>()) {}
+    PlanLease(const PlanLease&) = delete;
+    PlanLease& operator=(const PlanLease&) = delete;
+    ~PlanLease() {
+      if (pool != nullptr) pool->keep(std::move(plan));
+    }
+    CodePool* pool;
+    std::unique_ptr<Plan> plan;
+  };
   /// Emits, and finds a place for so many bytes. Every helper lies in the same image as check(): near it is
   /// near them, or, where there is no room, calls go through a register.
   static Result<Emitted> place(Compiled::Impl& impl, const vm::Checked& program, const Plan& plan,

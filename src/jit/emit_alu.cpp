@@ -124,7 +124,7 @@ void Emitter::multiply_imm(Gp dst, s32 imm) {
   else if (imm == 1)
     return;
   else if (imm > 0 && std::has_single_bit(value))
-    a_.shl(dst, std::countr_zero(value));
+    a_.shl(dst, static_cast<u32>(std::countr_zero(value)));
   else if (imm == 3 || imm == 5 || imm == 9)
     a_.lea(dst, x86::ptr(dst.r64(), dst.r64(), static_cast<u32>(std::countr_zero(value - 1)), 0));
   else

@@ -17,15 +17,6 @@ using isa::Family;
 using isa::Form;
 namespace x86 = asmjit::x86;
 
-Emitter::Gp Emitter::r64(u8 r) {
-  static constexpr x86::Gp registers[] = {x86::rax, x86::rdi, x86::rsi, x86::rdx, x86::rcx, x86::r8, x86::rbx,
-                                          x86::r13, x86::r14, x86::r15, x86::rbp,
-                                          // R11 of rewritten code: live from guard to jump only, where
-                                          // nothing takes scratch(2).
-                                          x86::r9};
-  SKEP_ASSERT(r < vm::rewritten_registers);
-  return registers[r];
-}
 Emitter::Gp Emitter::sized(Gp reg, u32 bytes) {
   switch (bytes) {
     case 1:
@@ -146,7 +137,7 @@ void Emitter::prologue(const Function& f, bool is_main) {
   const SavedRegisters saved(f, is_main, plan_.needs_run_context);
   for (u32 i = 0; i < saved.count; ++i) a_.push(saved.list[i]);
   if (f.uses_frame) a_.mov(x86::rbp, x86::rsp);
-  if (const u32 frame = frame_of(f, saved.count); frame != 0) a_.sub(x86::rsp, frame);
+  if (const u32 frame = frame_of(f, saved.count); frame != 0) a_.sub(x86::rsp, static_cast<s32>(frame));
   if (is_main) {
     if (plan_.needs_run_context) a_.mov(run_context(), x86::rdx);
     a_.mov(r64(1), x86::rsi);
@@ -157,7 +148,7 @@ void Emitter::prologue(const Function& f, bool is_main) {
 
 void Emitter::epilogue(const Function& f, bool is_main) {
   const SavedRegisters saved(f, is_main, plan_.needs_run_context);
-  if (const u32 frame = frame_of(f, saved.count); frame != 0) a_.add(x86::rsp, frame);
+  if (const u32 frame = frame_of(f, saved.count); frame != 0) a_.add(x86::rsp, static_cast<s32>(frame));
   for (u32 i = saved.count; i-- > 0;) a_.pop(saved.list[i]);
 }
 

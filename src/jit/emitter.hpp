@@ -31,7 +31,13 @@ class Emitter : private asmjit::ErrorHandler {
   using CondCode = asmjit::x86::CondCode;
 
   // The registers of the BPF machine and the scratch ones.
-  static Gp r64(u8 r);
+  static Gp r64(u8 r) {
+    // R0..R10, and R11 of rewritten code, which is live from guard to jump only, where nothing takes
+    // scratch(2).
+    static constexpr u8 ids[] = {0, 7, 6, 2, 1, 8, 3, 13, 14, 15, 5, 9};
+    SKEP_ASSERT(r < vm::rewritten_registers);
+    return asmjit::x86::gpq(ids[r]);
+  }
   static Gp r32(u8 r) { return r64(r).r32(); }
   static Gp sized(Gp reg, u32 bytes);
   static Gp reg(u8 r, bool wide) { return wide ? r64(r) : r32(r); }

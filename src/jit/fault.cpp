@@ -66,7 +66,9 @@ const detail::CodeRange* find(u64 pc) {
 void say(const char* signal, u64 pc, const void* address, const detail::CodeRange& range) {
   std::array<char, 1024> text;  // NOLINT: filled below
   const auto add = [&](char* to, auto format, const auto&... values) {
-    return fmt::format_to_n(to, text.data() + text.size() - to - 1, format, values...).out;
+    return fmt::format_to_n(to, static_cast<std::size_t>(text.data() + text.size() - to - 1), format,
+                            values...)
+        .out;
   };
   char* end =
       add(text.data(), FMT_STRING("skep: {} at address {:#x} in the machine code of {}, offset {:#x}"),

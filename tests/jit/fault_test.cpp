@@ -12,6 +12,23 @@
 namespace skep::jit::testing {
 namespace {
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SKEP_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SKEP_SANITIZED
+#endif
+class FaultDeathTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+#ifdef SKEP_SANITIZED
+    GTEST_SKIP() << "a sanitizer has the signals, and ends the process in its own way";
+#endif
+  }
+};
+
 /// In a death test's child: runs the program with reports on.
 void run(const char* source, const vm::LinkTable& links = {}) {
   const FaultStack stack;
@@ -30,14 +47,14 @@ void run(const char* source, const vm::LinkTable& links = {}) {
   _exit(0);
 }
 
-TEST(FaultDeathTest, TellsProgramInstructionAndLine) {
+TEST_F(FaultDeathTest, TellsProgramInstructionAndLine) {
   EXPECT_EXIT(
       run("r1 = 0x1230; r2 = 1; r0 = *(u64 *)(r1 +4); exit"), ::testing::KilledBySignal(SIGSEGV),
       "skep: SIGSEGV at address 0x1234 in the machine code of program 7 'broken', offset 0x[0-9a-f]+, "
       "instruction 2, broken.bpf.c:12: return \\*p; \\(a bug of skep: please report it with the program\\)");
 }
 
-TEST(FaultDeathTest, TellsTheInstructionWithoutALine) {
+TEST_F(FaultDeathTest, TellsTheInstructionWithoutALine) {
   EXPECT_EXIT(run("r1 = 0; *(u8 *)(r1 +0) = 1; r0 = 0; exit"), ::testing::KilledBySignal(SIGSEGV),
               "in the machine code of program 7 'broken', offset 0x[0-9a-f]+, instruction 1 \\(a bug");
 }
@@ -49,14 +66,14 @@ u64 again(u64 callback, u64, u64, u64, u64, RunContext* rc) {
 
 /// What a frame reaches below its stack pointer is less than the guard page of the thread's stack, so that
 /// none steps over it: the program faults there and corrupts nothing.
-TEST(FaultDeathTest, AStackThatOverflowsFaultsAtItsGuardPage) {
+TEST_F(FaultDeathTest, AStackThatOverflowsFaultsAtItsGuardPage) {
   const vm::LinkTable links{.helper = [](ProgType, s32) -> HelperFn { return again; }};
   EXPECT_EXIT(
       run("r1 = func cb; call 1; exit; cb: *(u64 *)(r10 -512) = 1; r1 = func cb; call 1; exit", links),
       ::testing::KilledBySignal(SIGSEGV), "");
 }
 
-TEST(FaultDeathTest, SaysNothingOfFaultsElsewhere) {
+TEST_F(FaultDeathTest, SaysNothingOfFaultsElsewhere) {
   EXPECT_EXIT(
       {
         if (!report_faults()) _exit(3);
@@ -66,7 +83,7 @@ TEST(FaultDeathTest, SaysNothingOfFaultsElsewhere) {
       ::testing::KilledBySignal(SIGSEGV), "^$");
 }
 
-TEST(FaultDeathTest, ProgramsThatAreGoneAreForgotten) {
+TEST_F(FaultDeathTest, ProgramsThatAreGoneAreForgotten) {
   EXPECT_EXIT(
       {
         for (int i = 0; i < 1000; ++i) {
