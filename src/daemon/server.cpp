@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -182,6 +183,10 @@ void Server::begin_long(Connection& connection, wire::Request request) {
   connection.running = std::make_unique<LongRequest>(std::move(request));
   LongRequest& running = *connection.running;
   running.thread = std::thread([this, &running, pid = connection.pid] {
+    // As in the kernel, a program runs where its caller may run (taskset).
+    cpu_set_t allowed;
+    if (::sched_getaffinity(pid, sizeof allowed, &allowed) == 0)
+      ::sched_setaffinity(0, sizeof allowed, &allowed);
     running.reply = answer(running.request, pid, running.interrupted);
     running.done = true;
     ::eventfd_write(long_done_.get(), 1);

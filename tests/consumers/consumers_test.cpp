@@ -126,7 +126,7 @@ TEST_P(Consumers, AnEventTakesWhatItsCpuOutputs) {
   EXPECT_EQ(result(outputs(events, 2)), -ENOENT);
   EXPECT_EQ(result(outputs(events, 4)), -E2BIG);
   Seen seen;
-  EXPECT_EQ(*(*reader)->consume(into(seen)), 1u);
+  ASSERT_EQ(*(*reader)->consume(into(seen)), 1u);
   EXPECT_EQ(seen.sources[0].index, 3u);
   EXPECT_EQ(error_of(open(0, 4)), E2BIG);
   EXPECT_EQ(error_of(open(100000, 0)), linux() ? EINVAL : ENODEV);
