@@ -67,9 +67,8 @@ bool is_our_sk_buff(const btf::Btf& types, u32 type) {
 
 }  // namespace
 
-std::optional<KernelField> kernel_field(const btf::Btf& types, u32 type, s32 off, u32 size,
-                                        bool any_address) {
-  if (off < 0 || any_address) return std::nullopt;
+std::optional<KernelField> kernel_field(const btf::Btf& types, u32 type, s32 off, u32 size) {
+  if (off < 0) return std::nullopt;
   const auto at = static_cast<u32>(off);
   if (types.name(type) == "sk_buff" && at + size <= sizeof(progs::SkBuff) && is_our_sk_buff(types, type))
     return KernelField{};
@@ -79,8 +78,8 @@ std::optional<KernelField> kernel_field(const btf::Btf& types, u32 type, s32 off
 
 Patch kernel_load(const Source& source, const isa::Insn& insn, const verifier::InsnFacts& facts) {
   if (facts.kernel_type == 0 || source.kernel_types == nullptr) return {};
-  const auto field = kernel_field(*source.kernel_types, facts.kernel_type, facts.kernel_off,
-                                  isa::bytes_of_size(insn.code), false);
+  const auto field =
+      kernel_field(*source.kernel_types, facts.kernel_type, facts.kernel_off, isa::bytes_of_size(insn.code));
   if (!field || field->how == How::as_it_stands) return {};
   if (field->how == How::zero) return {mov_imm(insn.dst, 0)};
   // The pointer may stand inside the struct: from there the field is as far as it was.

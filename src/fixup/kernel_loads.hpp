@@ -19,8 +19,6 @@ struct KernelField {
 
 /// The field of `size` bytes at `off` of struct `type` of `types`, or nothing if it is not here: struct
 /// bpf_map's numbers, struct sk_buff where the kernel that `types` is of has it laid out as ours.
-/// `any_address`: the program makes such pointers of any number (bpf_rdonly_cast()).
-[[nodiscard]] std::optional<KernelField> kernel_field(const btf::Btf& types, u32 type, s32 off, u32 size,
-                                                      bool any_address);
+[[nodiscard]] std::optional<KernelField> kernel_field(const btf::Btf& types, u32 type, s32 off, u32 size);
 
 }  // namespace skep::fixup

@@ -99,8 +99,8 @@ PerfEvent::Written PerfEvent::write(ByteView first, ByteView second) noexcept {
   sample.header.size = static_cast<u16>(sizeof sample + sample.size);
   sample.time = now_ns();
   const u64 begin = head_;
-  std::atomic_ref<u64> head(*reinterpret_cast<u64*>(&control().data_head));
-  std::atomic_ref<u64> tail(*reinterpret_cast<u64*>(&control().data_tail));
+  std::atomic_ref<__u64> head(control().data_head);
+  std::atomic_ref<__u64> tail(control().data_tail);
   const u64 length = sample.header.size + (lost_ != 0 ? sizeof(LostRecord) : 0);
   const u64 used = begin - tail.load(std::memory_order_acquire);
   const bool room = used < capacity() && capacity() - used > length;

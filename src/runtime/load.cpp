@@ -243,10 +243,6 @@ Result<void> check_runnable(const verifier::Verified& verified) {
                 "skep has no kernel functions and tracepoints that a tracing program could be attached to");
   const btf::Btf* types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr;
   const auto& insns = verified.insns();
-  const bool casts = std::ranges::any_of(insns, [&](const isa::Insn& insn) {
-    return insn.code == (isa::op::JMP | isa::op::CALL) && insn.src == uapi::PSEUDO_KFUNC_CALL &&
-           types != nullptr && types->name(static_cast<u32>(insn.imm)) == "bpf_rdonly_cast";
-  });
   for (std::size_t i = 0; i < insns.size(); ++i) {
     if (!verified.facts()[i].seen) continue;
     const bool kfunc =
@@ -258,12 +254,18 @@ Result<void> check_runnable(const verifier::Verified& verified) {
     if (symbol)
       return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet",
                                           name(static_cast<u32>(insns[i].imm))));
+    if (verified.facts()[i].may_fault)
+      return fail(
+          EOPNOTSUPP,
+          fmt::format("skep cannot run programs that read what a pointer nobody vouches for points to "
+                      "(insn {})",
+                      i));
     const u32 read = verified.facts()[i].kernel_type;
     if (read == verifier::many_kernel_types)
       return fail(EOPNOTSUPP,
                   "skep cannot run programs that read several structs of the kernel at one place");
-    if (read != 0 && !fixup::kernel_field(*types, read, verified.facts()[i].kernel_off,
-                                          isa::bytes_of_size(insns[i].code), casts))
+    if (read != 0 &&
+        !fixup::kernel_field(*types, read, verified.facts()[i].kernel_off, isa::bytes_of_size(insns[i].code)))
       return fail(EOPNOTSUPP,
                   fmt::format("skep cannot run programs that read the kernel's struct {} yet (insn {})",
                               name(read), i));

@@ -15,6 +15,15 @@ class Builder {
 
 namespace {
 
+/// What the kernel reads with BPF_PROBE_MEM (convert_ctx_accesses()); but what a program allocated stays
+/// readable while it runs, whoever lets go of it.
+bool may_fault(const InsnAux& aux) {
+  const RegType type = aux.pointer_type;
+  if (type.base == Base::mem) return (type.flags & tf::untrusted) != 0;
+  if (type.base != Base::btf_id || (type.flags & tf::alloc) != 0) return false;
+  return (type.flags & tf::untrusted) != 0 || type.flags == tf::none;
+}
+
 u8 pointer_kind(RegType type) {
   auto number = [](PtrKind kind) { return static_cast<u8>(kind); };
   switch (type.base) {
@@ -135,6 +144,7 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
     f.ctx_field_size = aux.ctx_field_size;
     f.kernel_type = aux.kernel_type;
     f.kernel_off = aux.kernel_off;
+    f.may_fault = may_fault(aux);
     f.fastcall_pattern = notes.fastcall_pattern;
     f.fastcall_spills = notes.fastcall_spills;
     f.loop_inline_flags = aux.loop_inline_flags;

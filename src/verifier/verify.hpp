@@ -91,6 +91,7 @@ struct InsnFacts {
   /// many_kernel_types: not the same on every path.
   u32 kernel_type = 0;
   s32 kernel_off = 0;
+  bool may_fault = false;        ///< a load through a pointer that may be any number (kernel: BPF_PROBE_MEM)
   bool needs_zero_check = true;  ///< a division whose divisor may be 0
   bool fastcall_pattern = false;
   u8 fastcall_spills = 0;

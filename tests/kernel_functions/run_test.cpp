@@ -1,5 +1,6 @@
 // Each program of bpf/*.bpf.c returns 0, or the line of what was wrong: on Linux, which is the judge, and
 // here.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fmt/format.h>
@@ -96,6 +97,29 @@ TEST_P(KernelFunctions, AreShownAsLinuxShowsThem) {
       }
       if (isa::is_ld_imm64(want[i])) ++i;
     }
+  }
+}
+
+/// What could fault is refused at load, not met when it runs.
+TEST(KernelFunctionFaults, AreNotReached) {
+  const loader::ObjectSpec faults = object("faults");
+  ASSERT_EQ(faults.programs.size(), 4u);
+  const auto kernel = runtime::UserKernel::create({});
+  client::LinuxKernel linux;
+  const bool judged =
+      linux.map_create({.type = MapType::array, .key_size = 4, .value_size = 4, .max_entries = 1})
+          .has_value();
+  for (u32 i = 0; i < faults.programs.size(); ++i) {
+    SCOPED_TRACE(faults.programs[i].name);
+    loader::LoadOptions options;
+    options.only_program = i;
+    std::string said;
+    options.on_attempt = [&](const loader::Attempt& attempt) { said = attempt.message; };
+    EXPECT_FALSE(loader::load(object("faults"), **kernel, options).has_value());
+    EXPECT_THAT(said, ::testing::HasSubstr("skep cannot run programs that read"));
+    if (!judged) continue;
+    const auto theirs = loader::load(object("faults"), linux, options);
+    EXPECT_TRUE(theirs.has_value()) << "on Linux: " << said;
   }
 }
 
