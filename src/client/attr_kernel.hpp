@@ -73,7 +73,7 @@ class AttrKernel : public Kernel {
     u32 key = 0;
     u64 value = 0;                                ///< as user space sees it
     std::optional<ValueDescriptor> descriptor{};  ///< in each value
-    bool machine_descriptor = false;  ///< in each value, too
+    bool machine_descriptor = false;              ///< in each value, too
   };
   Result<ElementSizes> element_sizes(int map);
   Result<void> check_element(int map, std::size_t key, std::optional<std::size_t> value);

@@ -40,7 +40,8 @@ class Caller {
   };
   /// The object that the caller's descriptor means. EBADF: no such descriptor; EINVAL: not one of ours.
   virtual Result<Object> object(u32 fd) = 0;
-  /// A descriptor of this process for what the caller's descriptor is, until the call ends; INT32_MAX where it is none.
+  /// A descriptor of this process for what the caller's descriptor is, until the call ends; INT32_MAX where
+  /// it is none.
   virtual int machine_descriptor(s32 fd) = 0;
   /// The element sizes of a map, asked of the Kernel once.
   virtual Result<ElementSizes> element_sizes(Kernel& kernel, u32 fd) = 0;

@@ -15,12 +15,11 @@ u64 result(int negative_errno) { return static_cast<u64>(s64{negative_errno}); }
 /// (timer, map, flags)
 u64 timer_init(u64 timer, u64 map, u64 flags, u64, u64, RunContext* run) {
   constexpr u64 max_clocks = 16;
-  if (flags >= max_clocks ||
-      (flags != CLOCK_MONOTONIC && flags != CLOCK_REALTIME && flags != CLOCK_BOOTTIME))
+  if (flags >= max_clocks || (flags != CLOCK_MONOTONIC && flags != CLOCK_REALTIME && flags != CLOCK_BOOTTIME))
     return error_result(EINVAL);
   if (run->async == nullptr) return error_result(EOPNOTSUPP);
-  return result(run->async->init(AsyncRunner::Kind::timer, pointer<std::byte>(timer), *pointer<maps::Map>(map),
-                                 static_cast<s32>(flags)));
+  return result(run->async->init(AsyncRunner::Kind::timer, pointer<std::byte>(timer),
+                                 *pointer<maps::Map>(map), static_cast<s32>(flags)));
 }
 /// (timer, callback, program)
 u64 timer_set_callback(u64 timer, u64 callback, u64 program, u64, u64, RunContext*) {
@@ -41,8 +40,8 @@ u64 timer_cancel(u64 timer, u64, u64, u64, u64, RunContext*) {
 u64 wq_init(u64 wq, u64 map, u64 flags, u64, u64, RunContext* run) {
   if (static_cast<u32>(flags) != 0) return error_result(EINVAL);
   if (run->async == nullptr) return error_result(EOPNOTSUPP);
-  return result(run->async->init(AsyncRunner::Kind::workqueue, pointer<std::byte>(wq), *pointer<maps::Map>(map),
-                                 CLOCK_MONOTONIC));
+  return result(run->async->init(AsyncRunner::Kind::workqueue, pointer<std::byte>(wq),
+                                 *pointer<maps::Map>(map), CLOCK_MONOTONIC));
 }
 /// (wq, flags)
 u64 wq_start(u64 wq, u64 flags, u64, u64, u64, RunContext*) {

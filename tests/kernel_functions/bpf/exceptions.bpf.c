@@ -1,6 +1,6 @@
 // bpf_throw(): each program returns 0, or the line of what was wrong. What is thrown is the result, or goes to
 // the exception callback.
-#include "kfuncs.h"
+#include "kfuncs.bpf.h"
 
 extern void bpf_throw(__u64 cookie) __ksym;
 #define exception_callback(name) __attribute__((btf_decl_tag("exception_callback:" #name)))

@@ -1,5 +1,5 @@
 // Programs that Linux runs because what they read may fault there and gives 0 (BPF_PROBE_MEM): skep runs none.
-#include "kfuncs.h"
+#include "kfuncs.bpf.h"
 
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;

@@ -1,6 +1,6 @@
 // Objects, references to them, and lists that own them: each program returns 0, or the line of what was wrong.
 // They run in this order.
-#include "kfuncs.h"
+#include "kfuncs.bpf.h"
 
 struct item {
   struct bpf_list_node node;

@@ -1,5 +1,5 @@
 // Resilient locks: each program returns 0, or the line of what was wrong.
-#include "kfuncs.h"
+#include "kfuncs.bpf.h"
 
 struct bpf_res_spin_lock {
   __u32 val;

@@ -1,5 +1,5 @@
 // Sections and number iterators: each program returns 0, or the line of what was wrong.
-#include "kfuncs.h"
+#include "kfuncs.bpf.h"
 
 SEC("tc")
 int numbers(struct __sk_buff *skb) {

@@ -1,6 +1,6 @@
 // Timers and work queues: each program returns 0, or the line of what was wrong; those named check_* say what
 // callbacks have done since.
-#include "kfuncs.h"
+#include "kfuncs.bpf.h"
 
 extern int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags) __ksym;
 extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;

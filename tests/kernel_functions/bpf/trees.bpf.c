@@ -1,5 +1,5 @@
 // Trees that own objects: each program returns 0, or the line of what was wrong.
-#include "kfuncs.h"
+#include "kfuncs.bpf.h"
 
 struct item {
   struct bpf_rb_node node;
