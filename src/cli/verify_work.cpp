@@ -42,12 +42,13 @@ class LastWarning final : public loader::Diagnostics {
   std::string first;
 };
 
-bool is_statistics(std::string_view line) {
+/// Statistics, or the source line that some messages are followed by.
+bool is_besides(std::string_view line) {
   return line.starts_with("processed ") || line.starts_with("verification time ") ||
-         line.starts_with("stack depth ");
+         line.starts_with("stack depth ") || line.starts_with("; ");
 }
 
-/// The log's last line that is not statistics, and the number of processed instructions.
+/// The log's last line that says why, and the number of processed instructions.
 void read_log(Verdict& verdict) {
   std::string_view rest = verdict.log;
   std::string_view last;
@@ -60,7 +61,7 @@ void read_log(Verdict& verdict) {
     if (at != std::string_view::npos && line.find(" insns (limit ") != std::string_view::npos) {
       verdict.processed = std::strtoull(line.data() + at + 10, nullptr, 10);
       if (at != 0) last = line.substr(0, at);
-    } else if (!line.empty() && !is_statistics(line)) {
+    } else if (!line.empty() && !is_besides(line)) {
       last = line;
     }
   }

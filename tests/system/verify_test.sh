@@ -15,7 +15,8 @@ equal "a section of older times" "xdp accept " "$(verdict old_section)"
 equal "a flag from a tag" "sched_cls reject, errno 13 misaligned packet access off 2+0+1+0 size 4" "$(verdict strictly_aligned | sed -E 's/off .* size/off 2+0+1+0 size/')"
 equal "trusted arguments of global functions" "tracing accept " "$(verdict trusted)"
 equal "NULL for one" "kprobe reject, errno 13 Caller passes invalid args into func#1 ('known_pid_of')" "$(verdict null_for_trusted)"
-equal "every program" 9 "$(grep -c judged.bpf.o <<<"$out")"
+equal "a message that a source line follows" "xdp reject, errno 13 invalid bpf_context access off=100 size=4" "$(verdict no_field)"
+equal "every program" 10 "$(grep -c judged.bpf.o <<<"$out")"
 
 run 0 skep verify --program firewall "$object"
 equal "--program" 1 "$(grep -c judged.bpf.o <<<"$out")"
@@ -36,7 +37,7 @@ fields='import json, sys
 rows = {r["program"]: r for r in json.load(sys.stdin)}
 r = rows["leaks"]
 print(len(rows), r["verdict"], r["errno"], r["type"], r["section"], r["processed"] > 5, r["insns"] > 5, "would lead" in r["message"])'
-equal "-j" "9 reject 22 sched_cls tc True True True" "$(python3 -c "$fields" <<<"$out")"
+equal "-j" "10 reject 22 sched_cls tc True True True" "$(python3 -c "$fields" <<<"$out")"
 
 run 255 skep verify --explain --program not_compared "$object"
 contains "--explain: where" "source: return data[0] ? XDP_PASS : XDP_DROP; @ judged.bpf.c" "$out"

@@ -149,4 +149,9 @@ strictly_aligned(struct __sk_buff *skb) {
   return 0;
 }
 
+SEC("xdp")
+int no_field(struct xdp_md *ctx) {
+  return *(volatile int *)((char *)ctx + 100);
+}
+
 char LICENSE[] SEC("license") = "GPL";
