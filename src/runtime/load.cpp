@@ -254,12 +254,6 @@ Result<void> check_runnable(const verifier::Verified& verified) {
     if (symbol)
       return fail(EOPNOTSUPP, fmt::format("skep cannot run programs that use the kernel's {} yet",
                                           name(static_cast<u32>(insns[i].imm))));
-    if (verified.facts()[i].may_fault)
-      return fail(
-          EOPNOTSUPP,
-          fmt::format("skep cannot run programs that read what a pointer nobody vouches for points to "
-                      "(insn {})",
-                      i));
     const u32 read = verified.facts()[i].kernel_type;
     if (read == verifier::many_kernel_types)
       return fail(EOPNOTSUPP,
@@ -269,6 +263,12 @@ Result<void> check_runnable(const verifier::Verified& verified) {
       return fail(EOPNOTSUPP,
                   fmt::format("skep cannot run programs that read the kernel's struct {} yet (insn {})",
                               name(read), i));
+    if (verified.facts()[i].may_fault)
+      return fail(
+          EOPNOTSUPP,
+          fmt::format("skep cannot run programs that read what a pointer nobody vouches for points to "
+                      "(insn {})",
+                      i));
   }
   return {};
 }

@@ -137,7 +137,9 @@ class Checker {
       if (entry == 0) continue;
       const u32 last = entry >= 2 && out_.forms[entry - 1] == Form::invalid ? entry - 2 : entry - 1;
       const Form form = out_.forms[last];
-      const bool throws = links_.exception_callback != 0 && form == Form::CALL_HELPER;  // bpf_throw()
+      // bpf_throw(), or a function that always throws: what stood behind was dead.
+      const bool throws =
+          links_.exception_callback != 0 && (form == Form::CALL_HELPER || form == Form::CALL_LOCAL);
       if (!throws && form != Form::EXIT && form != Form::JA && form != Form::GOTOL)
         return at(last, EINVAL, "a subprogram's last instruction is neither exit nor a jump");
     }

@@ -36,6 +36,16 @@ int thrown_is_returned(struct __sk_buff *skb) {
   return __LINE__;
 }
 
+__noinline static int always(struct __sk_buff *skb) {
+  bpf_throw(0);
+  return skb->len;
+}
+
+SEC("tc")
+int calls_what_always_throws(struct __sk_buff *skb) {
+  return 1 + always(skb);
+}
+
 SEC("tc")
 int unwinds_all_frames(struct __sk_buff *skb) {
   state = 3;
