@@ -7,6 +7,7 @@
 #include "isa/asm.hpp"
 #include "jit/compile.hpp"
 
+#if defined(__x86_64__)
 namespace skep::jit::testing {
 namespace {
 
@@ -92,3 +93,4 @@ TEST(Harden, TailCallsLeaveByARetpoline) {
 
 }  // namespace
 }  // namespace skep::jit::testing
+#endif
