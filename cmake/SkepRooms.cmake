@@ -45,6 +45,9 @@ if(SKEP_PCH)
   # falsely about its bounds; clang and the sanitizers look there instead.
   target_compile_options(skep_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-stringop-overflow
     -Wno-stringop-overread> $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>)
+  # What ccache needs to see through a precompiled header, with each compiler.
+  target_compile_options(skep_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
+    $<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>)
   find_package(fmt REQUIRED)
   target_link_libraries(skep_options INTERFACE fmt::fmt)
   skep_pch(below ${PROJECT_SOURCE_DIR}/src/base/pch.hpp -fno-exceptions -fno-rtti)
