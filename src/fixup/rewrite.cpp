@@ -85,7 +85,10 @@ class Layout {
       case STX:
         if (is_converted(facts))
           return with_context(convert_access(rules_, insn, facts), fmt::format("instruction {}", at));
-        if (facts.kernel_type != 0) return kernel_load(source_, insn, facts);
+        if (facts.kernel_type != 0)
+          if (const Patch patch = kernel_load(source_, insn, facts); !patch.empty())
+            return facts.may_fault ? probed(*patch.begin()) : patch;
+        if (facts.may_fault) return probed(insn);
         return zero_extended(insn, facts);
       case ALU:
       case ALU64:
@@ -113,6 +116,15 @@ class Layout {
           source.facts[i].pointer_kind == static_cast<u8>(verifier::PtrKind::ctx))
         return true;
     return false;
+  }
+
+  /// A load that may fault gives 0 then (kernel: BPF_PROBE_MEM); all else is as it is.
+  static Patch probed(const isa::Insn& insn) {
+    const u8 mode = isa::mode_of(insn.code);
+    if (isa::class_of(insn.code) != LDX || (mode != MEM && mode != MEMSX)) return {insn};
+    isa::Insn probe = insn;
+    probe.code = static_cast<u8>(LDX | isa::size_of(insn.code) | (mode == MEM ? PROBE_MEM : PROBE_MEMSX));
+    return {probe};
   }
 
   /// A 32-bit compare-and-exchange leaves R0's upper half to the machine where it did not exchange.

@@ -65,6 +65,10 @@ std::vector<isa::Insn> dump_insns(const Translated& program) {
     } else if (insn.code == isa::info(isa::Form::TAIL_CALL).code) {
       insn.code = call_code;
       insn.imm = helper_tail_call;
+    } else if (isa::class_of(insn.code) == isa::op::LDX && isa::mode_of(insn.code) == isa::op::PROBE_MEM) {
+      insn.code = static_cast<u8>(insn.code ^ isa::op::PROBE_MEM ^ isa::op::MEM);
+    } else if (isa::class_of(insn.code) == isa::op::LDX && isa::mode_of(insn.code) == isa::op::PROBE_MEMSX) {
+      insn.code = static_cast<u8>(insn.code ^ isa::op::PROBE_MEMSX ^ isa::op::MEMSX);
     } else if (insn.code == call_code && insn.src == uapi::PSEUDO_CALL) {
       insn.off = static_cast<s16>(insn.imm);
       insn.imm = subprog_at(i + 1 + static_cast<u32>(insn.imm));

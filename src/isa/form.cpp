@@ -103,7 +103,10 @@ Form decode(const Insn& insn) {
   return Form::invalid;
 }
 
-bool known_opcode(u8 code) { return chains.first[code] != none && code != info(Form::TAIL_CALL).code; }
+bool known_opcode(u8 code) {
+  const u8 first = chains.first[code];
+  return first != none && forms[first].family != Family::tail_call && forms[first].family != Family::probe;
+}
 
 Result<std::vector<Form>> decode_program(std::span<const Insn> insns, u32 registers) {
   std::vector<Form> result(insns.size(), Form::invalid);

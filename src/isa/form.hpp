@@ -30,6 +30,7 @@ enum class Family : u8 {
   end,
   ldx,
   ldxsx,
+  probe,
   st,
   stx,
   atomic,

@@ -23,6 +23,7 @@ inline constexpr u8 LD = 0, LDX = 1, ST = 2, STX = 3, ALU = 4, JMP = 5, JMP32 = 
 inline constexpr u8 W = 0x00, H = 0x08, B = 0x10, DW = 0x18;
 // modes
 inline constexpr u8 IMM = 0x00, ABS = 0x20, IND = 0x40, MEM = 0x60, MEMSX = 0x80, ATOMIC = 0xc0;
+inline constexpr u8 PROBE_MEM = 0x20, PROBE_MEMSX = 0x40;  // of LDX; only after the fixups
 // source operand
 inline constexpr u8 K = 0x00, X = 0x08;
 // arithmetic

@@ -20,16 +20,29 @@ struct Compiled::Impl {
   std::vector<Callback> callbacks;  ///< addresses are in the code: never resized
   std::vector<SubprogCode> subprogs;
   std::vector<u32> insn_offsets;
+  std::vector<Probe> probes;
   Entry entry, tail_entry;
   BurstEntry burst;
   const Callback* exception_callback = nullptr;
-  detail::CodeRange range;  ///< once identified
+  detail::CodeRange range;  ///< once identified, or where probes fault
 
   Impl() = default;
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl() {
     if (range.end != 0) detail::remove_range(range);
+  }
+  /// Faults are looked up in `range` from now on.
+  void enter_range() {
+    const ByteView bytes = memory.code();
+    const SubprogCode& last = subprogs.back();
+    range.begin = reinterpret_cast<u64>(bytes.data());
+    range.end = range.begin + bytes.size();
+    range.insn_offsets = insn_offsets.data();
+    range.insns = static_cast<u32>(insn_offsets.size());
+    range.functions_end = last.offset + last.length;
+    range.probes = probes;
+    detail::add_range(range);
   }
 };
 
@@ -46,16 +59,9 @@ ByteView Compiled::code() const { return impl_->memory.code(); }
 std::span<const SubprogCode> Compiled::subprogs() const { return impl_->subprogs; }
 std::span<const u32> Compiled::insn_offsets() const { return impl_->insn_offsets; }
 void Compiled::identify(CodeIdentity identity) {
-  SKEP_ASSERT(impl_->range.end == 0);
-  const ByteView bytes = code();
-  const SubprogCode& last = impl_->subprogs.back();
-  impl_->range = {.begin = reinterpret_cast<u64>(bytes.data()),
-                  .end = reinterpret_cast<u64>(bytes.data()) + bytes.size(),
-                  .insn_offsets = impl_->insn_offsets.data(),
-                  .insns = static_cast<u32>(impl_->insn_offsets.size()),
-                  .functions_end = last.offset + last.length,
-                  .identity = std::move(identity)};
-  detail::add_range(impl_->range);
+  SKEP_ASSERT(impl_->range.identity.program.empty());
+  impl_->range.identity = std::move(identity);
+  if (impl_->range.end == 0) impl_->enter_range();
 }
 
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -149,6 +155,8 @@ class Builder {
         impl.callbacks[i].call = at<Call>(impl, emitted.callback_offsets[i]);
     impl.subprogs = std::move(emitted.subprogs);
     impl.insn_offsets = std::move(emitted.insn_offsets);
+    impl.probes = std::move(emitted.probes);
+    if (!impl.probes.empty()) impl.enter_range();
   }
 };
 

@@ -35,6 +35,15 @@ void Emitter::load_signed(u32 at) {
     a_.movsx(r64(i.dst), from);
 }
 
+void Emitter::probe(u32 at) {
+  const u32 load_at = here();
+  if (isa::mode_of(insn(at).code) == op::PROBE_MEMSX)
+    load_signed(at);
+  else
+    load(at);
+  out_.probes.push_back({load_at, here(), static_cast<u8>(r64(insn(at).dst).id())});
+}
+
 /// A load and the byte swap of what it loaded (movbe); 16 bits need their upper part cleared.
 void Emitter::load_swapped(u32 at) {
   const isa::Insn& i = insn(at);

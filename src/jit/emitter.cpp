@@ -307,6 +307,8 @@ void Emitter::one(u32 at) {
     case Form::LDX_B: case Form::LDX_H: case Form::LDX_W: case Form::LDX_DW:
     case Form::LOAD_ACQ_B: case Form::LOAD_ACQ_H: case Form::LOAD_ACQ_W: case Form::LOAD_ACQ_DW: return load(at);
     case Form::LDXSX_B: case Form::LDXSX_H: case Form::LDXSX_W: return load_signed(at);
+    case Form::PROBE_B: case Form::PROBE_H: case Form::PROBE_W: case Form::PROBE_DW:
+    case Form::PROBESX_B: case Form::PROBESX_H: case Form::PROBESX_W: return probe(at);
     case Form::ST_B: case Form::ST_H: case Form::ST_W: case Form::ST_DW: return store_imm(at);
     case Form::STX_B: case Form::STX_H: case Form::STX_W: case Form::STX_DW:
     case Form::STORE_REL_B: case Form::STORE_REL_H: case Form::STORE_REL_W: case Form::STORE_REL_DW: return store_reg(at);

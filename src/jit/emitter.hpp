@@ -83,6 +83,7 @@ class Emitter : private asmjit::ErrorHandler {
   // emit_memory.cpp
   void load(u32 at);
   void load_signed(u32 at);
+  void probe(u32 at);
   void load_swapped(u32 at);
   void wide_load(const Node& node);
   void wide_store(const Node& node);

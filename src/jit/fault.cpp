@@ -1,6 +1,7 @@
 // The handler, and the table of code that it searches. A signal handler is one for a process, and so is this
-// table: the only such thing in skep. Slots are never freed, so that the handler may walk them at any time;
-// it looks into a program only when that program's code is what faulted, which keeps the program alive.
+// table (vm/probe.cpp has the other such thing). Slots are never freed, so that the handler may walk them at
+// any time; it looks into a program only when that program's code is what faulted, which keeps the program
+// alive.
 #include "jit/fault.hpp"
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@
 #include <mutex>
 
 #include "base/fd.hpp"
+#include "vm/probe.hpp"
 
 namespace skep::jit {
 namespace {
@@ -45,22 +47,43 @@ Table& table() {
   return the_table;
 }
 
-u64 program_counter(const void* context) {
-  const auto* frame = static_cast<const ucontext_t*>(context);
-#if defined(__x86_64__)
-  return static_cast<u64>(frame->uc_mcontext.gregs[REG_RIP]);
-#elif defined(__aarch64__)
-  return frame->uc_mcontext.pc;
-#else
-  return 0 * reinterpret_cast<u64>(frame);
-#endif
-}
-
 const detail::CodeRange* find(u64 pc) {
   for (const Chunk* chunk = &table().first; chunk != nullptr; chunk = chunk->next.load())
     for (const Slot& slot : chunk->slots)
       if (pc >= slot.begin.load() && pc < slot.end.load()) return slot.range.load();
   return nullptr;
+}
+
+/// The register that machine code numbers so becomes 0.
+void clear_register([[maybe_unused]] void* context, [[maybe_unused]] u8 reg) {
+#if defined(__x86_64__)
+  constexpr u8 order[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                          REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+  static_cast<ucontext_t*>(context)->uc_mcontext.gregs[order[reg]] = 0;
+#elif defined(__aarch64__)
+  static_cast<ucontext_t*>(context)->uc_mcontext.regs[reg] = 0;
+#endif
+}
+
+void go_on_at([[maybe_unused]] void* context, [[maybe_unused]] u64 pc) {
+#if defined(__x86_64__)
+  static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(pc);
+#elif defined(__aarch64__)
+  static_cast<ucontext_t*>(context)->uc_mcontext.pc = pc;
+#endif
+}
+
+/// vm::recover_probe() for machine code.
+bool recover(u64 pc, void* context) {
+  const detail::CodeRange* range = find(pc);
+  if (range == nullptr) return false;
+  const u32 offset = static_cast<u32>(pc - range->begin);
+  const auto probe = std::lower_bound(range->probes.begin(), range->probes.end(), offset,
+                                      [](const Probe& p, u32 at) { return p.load < at; });
+  if (probe == range->probes.end() || probe->load != offset) return false;
+  clear_register(context, probe->reg);
+  go_on_at(context, range->begin + probe->next);
+  return true;
 }
 
 void say(const char* signal, u64 pc, const void* address, const detail::CodeRange& range) {
@@ -92,7 +115,8 @@ void say(const char* signal, u64 pc, const void* address, const detail::CodeRang
 
 void on_signal(int number, siginfo_t* info, void* context) {
   const int kept = errno;
-  const u64 pc = program_counter(context);
+  if (info->si_code > 0 && vm::recover_probe(context)) return;
+  const u64 pc = vm::program_counter(context);
   for (std::size_t i = 0; i < std::size(signals); ++i) {
     if (signals[i].number != number) continue;
     if (const auto* range = find(pc)) say(signals[i].name, pc, info->si_addr, *range);
@@ -123,6 +147,7 @@ Result<void> report_faults() {
 }
 
 void detail::add_range(const CodeRange& range) {
+  if (!range.probes.empty()) vm::set_code_recovery(recover);
   Table& the_table = table();
   const std::lock_guard lock(the_table.mutex);
   for (Chunk* chunk = &the_table.first;; chunk = chunk->next.load()) {

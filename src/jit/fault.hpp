@@ -2,10 +2,12 @@
 // the process ends as it would have.
 #pragma once
 #include <cstddef>
+#include <span>
 #include <string>
 
 #include "base/result.hpp"
 #include "base/types.hpp"
+#include "jit/emitted.hpp"
 
 namespace skep::jit {
 
@@ -30,6 +32,7 @@ struct CodeRange {
   const u32* insn_offsets = nullptr;
   u32 insns = 0;
   u32 functions_end = 0;  ///< behind it: entries that belong to no instruction
+  std::span<const Probe> probes;
   CodeIdentity identity;
 };
 /// `range` stands still until remove_range(). Thread-safe.

@@ -25,6 +25,7 @@ constexpr u32 bound_by_family(Form form) {
     }
     case Family::ldx:
     case Family::ldxsx:
+    case Family::probe:
     case Family::stx:
     case Family::load_acquire:
     case Family::store_release:
@@ -95,7 +96,8 @@ struct StackUse {
 
 void note_stack(const isa::Insn& insn, Form form, StackUse& use) {
   const Family family = family_of(form);
-  const bool base_is_src = family == Family::ldx || family == Family::ldxsx || family == Family::load_acquire;
+  const bool base_is_src = family == Family::ldx || family == Family::ldxsx || family == Family::probe ||
+                           family == Family::load_acquire;
   const bool is_memory = base_is_src || family == Family::st || family == Family::stx ||
                          family == Family::atomic || family == Family::store_release;
   const bool also_a_value =

@@ -61,6 +61,7 @@ consteval Operands operands_by_family(const isa::Insn& insn, isa::Form form) {
     case Family::mov_percpu:
     case Family::ldx:
     case Family::ldxsx:
+    case Family::probe:
     case Family::load_acquire:
       return {src, dst};
     case Family::end:

@@ -263,12 +263,6 @@ Result<void> check_runnable(const verifier::Verified& verified) {
       return fail(EOPNOTSUPP,
                   fmt::format("skep cannot run programs that read the kernel's struct {} yet (insn {})",
                               name(read), i));
-    if (verified.facts()[i].may_fault)
-      return fail(
-          EOPNOTSUPP,
-          fmt::format("skep cannot run programs that read what a pointer nobody vouches for points to "
-                      "(insn {})",
-                      i));
   }
   return {};
 }

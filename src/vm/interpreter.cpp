@@ -8,6 +8,7 @@
 #include "base/bytes.hpp"
 #include "base/limits.hpp"
 #include "isa/semantics.hpp"
+#include "vm/probe.hpp"
 
 // Labels as values and computed goto are GNU extensions that g++ and clang share; without them dispatch
 // costs a bounds check and a shared indirect branch.
@@ -133,6 +134,9 @@ using LabelTable = std::array<const void*, isa::form_count>;
 #define SIGNED_LOAD(size, type)                                                               \
   LDXSX_##size : DST = static_cast<u64>(static_cast<s64>(load<type>(address(SRC, pc->off)))); \
   NEXT;
+#define PROBE(size, type)                                  \
+  PROBE_##size : DST = probe<type>(address(SRC, pc->off)); \
+  NEXT;
 #define ATOMIC(name, bits, OPERATION)                                                                     \
   ATOMIC_##name##bits : fetch_and<u##bits>(OPERATION, DST + imm_u64(pc->off), static_cast<u##bits>(SRC)); \
   NEXT;                                                                                                   \
@@ -234,6 +238,19 @@ MOV_PERCPU:
   SIGNED_LOAD(B, s8)
   SIGNED_LOAD(H, s16)
   SIGNED_LOAD(W, s32)
+  PROBE(B, u8)
+  PROBE(H, u16)
+  PROBE(W, u32)
+  PROBE(DW, u64)
+PROBESX_B:
+  DST = isa::sign_extend(probe<u8>(address(SRC, pc->off)), 8);
+  NEXT;
+PROBESX_H:
+  DST = isa::sign_extend(probe<u16>(address(SRC, pc->off)), 16);
+  NEXT;
+PROBESX_W:
+  DST = isa::sign_extend(probe<u32>(address(SRC, pc->off)), 32);
+  NEXT;
   ATOMIC(ADD, 32, op::ADD)
   ATOMIC(OR, 32, op::OR)
   ATOMIC(AND, 32, op::AND)

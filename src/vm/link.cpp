@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/limits.hpp"
+#include "vm/probe.hpp"
 
 namespace skep::vm {
 
@@ -30,7 +31,8 @@ constexpr std::array<bool, isa::form_count + 1> make_has_symbols() {
   for (u32 i = 0; i < isa::form_count; ++i) {
     const Family family = isa::forms[i].family;
     flags[i] = family == Family::ld_abs || family == Family::ld_ind || family == Family::addr_space_cast ||
-               family == Family::tail_call || family == Family::call || family == Family::ld_imm64;
+               family == Family::tail_call || family == Family::call || family == Family::probe ||
+               family == Family::ld_imm64;
   }
   return flags;
 }
@@ -69,6 +71,10 @@ class Checker {
         return at(i, EOPNOTSUPP, "address space casts need an arena, which is not there yet");
       case Family::tail_call:
         out_.has_tail_call = true;
+        return {};
+      case Family::probe:
+        if (!out_.has_probe) TRY(survive_probes());
+        out_.has_probe = true;
         return {};
       case Family::call:
         return call(i);

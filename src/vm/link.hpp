@@ -51,6 +51,7 @@ struct Checked {
   std::vector<u32> entries;      ///< first instruction of each subprogram, ascending; [0] is 0
   std::vector<u64> imm64;  ///< for ld_imm64 (not of a function): the value to load; for helper(): its address
   bool has_tail_call = false;
+  bool has_probe = false;      ///< a load that may fault: survive_probes() was called
   u32 exception_callback = 0;  ///< as LinkTable has it
 
   /// What the call of a helper at `at` calls.

@@ -100,31 +100,9 @@ TEST_P(KernelFunctions, AreShownAsLinuxShowsThem) {
   }
 }
 
-/// What could fault is refused at load, not met when it runs.
-TEST(KernelFunctionFaults, AreNotReached) {
-  const loader::ObjectSpec faults = object("faults");
-  ASSERT_EQ(faults.programs.size(), 4u);
-  const auto kernel = runtime::UserKernel::create({});
-  client::LinuxKernel linux;
-  const bool judged =
-      linux.map_create({.type = MapType::array, .key_size = 4, .value_size = 4, .max_entries = 1})
-          .has_value();
-  for (u32 i = 0; i < faults.programs.size(); ++i) {
-    SCOPED_TRACE(faults.programs[i].name);
-    loader::LoadOptions options;
-    options.only_program = i;
-    std::string said;
-    options.on_attempt = [&](const loader::Attempt& attempt) { said = attempt.message; };
-    EXPECT_FALSE(loader::load(object("faults"), **kernel, options).has_value());
-    EXPECT_THAT(said, ::testing::HasSubstr("skep cannot run programs that read"));
-    if (!judged) continue;
-    const auto theirs = loader::load(object("faults"), linux, options);
-    EXPECT_TRUE(theirs.has_value()) << "on Linux: " << said;
-  }
-}
-
 INSTANTIATE_TEST_SUITE_P(Objects, KernelFunctions,
-                         ::testing::Values("sections", "lists", "trees", "exceptions", "timers", "locks"),
+                         ::testing::Values("sections", "lists", "trees", "exceptions", "timers", "locks",
+                                           "faults"),
                          [](const auto& object) { return std::string(object.param); });
 
 }  // namespace

@@ -273,7 +273,7 @@ TEST_P(EngineTest, LoadsAndStoresReachEveryRegisterAndOffset) {
     const isa::FormInfo& f = isa::info(form);
     const u32 bytes = isa::bytes_of_size(f.code);
     const bool is_load = f.family == isa::Family::ldx || f.family == isa::Family::ldxsx ||
-                         f.family == isa::Family::load_acquire;
+                         f.family == isa::Family::probe || f.family == isa::Family::load_acquire;
     const bool is_store =
         f.family == isa::Family::stx || f.family == isa::Family::st || f.family == isa::Family::store_release;
     if (!is_load && !is_store) continue;
@@ -300,7 +300,9 @@ TEST_P(EngineTest, LoadsAndStoresReachEveryRegisterAndOffset) {
         const u64 result = load(program).entry(nullptr, &rc_);
         if (is_load) {
           u64 want = isa::truncate(before, bytes * 8);
-          if (f.family == isa::Family::ldxsx) want = isa::sign_extend(want, bytes * 8);
+          const bool is_signed =
+              f.family == isa::Family::ldxsx || isa::mode_of(f.code) == isa::op::PROBE_MEMSX;
+          if (is_signed) want = isa::sign_extend(want, bytes * 8);
           ASSERT_EQ(result, want) << f.name << " r" << +other << " r" << +base << " " << off;
         } else {
           const u64 stored =
@@ -311,6 +313,32 @@ TEST_P(EngineTest, LoadsAndStoresReachEveryRegisterAndOffset) {
           ASSERT_EQ(after, want) << f.name << " r" << +other << " r" << +base << " " << off;
           std::memcpy(at, &before, 8);
         }
+      }
+  }
+}
+
+TEST_P(EngineTest, ProbesThatFaultGiveZeroAndGoOn) {
+  constexpr u64 nothing_there = 0x1230, not_canonical = 0x8000000000001000;
+  for (u32 i = 0; i < isa::form_count; ++i) {
+    const auto form = static_cast<isa::Form>(i);
+    if (isa::info(form).family != isa::Family::probe) continue;
+    for (u8 base = 0; base < 10; ++base)
+      for (u8 to = 0; to < 10; ++to) {
+        // The sum of all registers but R0: each keeps its number, only `to` becomes 0.
+        std::vector<isa::Insn> program;
+        u64 want = 0;
+        const u64 address = (base + to) % 2 == 0 ? nothing_there : not_canonical;
+        for (u8 r = 0; r < 10; ++r) {
+          const u64 value = r == base ? address : u64{1} << (4 * r);
+          const auto load_value = isa::encode_imm64(isa::Form::LD_IMM64_IMM, r, value);
+          program.insert(program.end(), load_value.begin(), load_value.end());
+          if (r != to) want += value;
+        }
+        program.push_back(isa::encode(form, to, base, static_cast<s16>(to * 100 - 500)));
+        for (u8 r = 1; r < 10; ++r) program.push_back(isa::encode(isa::Form::ADD64_X, 0, r));
+        program.push_back(isa::encode(isa::Form::EXIT));
+        ASSERT_EQ(load(program).entry(nullptr, &rc_), want)
+            << isa::info(form).name << " r" << +to << " r" << +base;
       }
   }
 }

@@ -92,6 +92,16 @@ void Emitter::load_signed(u32 at) {
     a_.ldrsw(r64(i.dst), from);
 }
 
+/// The load itself is the last word of what it becomes.
+void Emitter::probe(u32 at) {
+  constexpr u32 word = 4;
+  if (isa::mode_of(insn(at).code) == op::PROBE_MEMSX)
+    load_signed(at);
+  else
+    load(at);
+  out_.probes.push_back({here() - word, here(), static_cast<u8>(r64(insn(at).dst).id())});
+}
+
 void Emitter::load_acquire(u32 at) {
   const isa::Insn& i = insn(at);
   const u32 bytes = isa::bytes_of_size(i.code);

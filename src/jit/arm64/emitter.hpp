@@ -80,6 +80,7 @@ class Emitter : private asmjit::ErrorHandler {
   void reverse_bytes(Gp dst64, Gp src64, u32 bytes);
   void load(u32 at);
   void load_signed(u32 at);
+  void probe(u32 at);
   void load_acquire(u32 at);
   void load_swapped(u32 at);
   void wide_load(const Node& node);
