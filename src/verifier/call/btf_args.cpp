@@ -78,8 +78,8 @@ Status Walk::check_kptr_arg(u32 regno, CallMeta& meta) {
 Status Walk::release_to_kptr(u32 ref_obj_id) {
   if (!release_reference_id(*e.cur, ref_obj_id)) return Status(EINVAL);
   const bool rcu = in_rcu_section();
-  for_each_reg(*e.cur, [&](RegState& reg) {
-    if (reg.ref_obj_id != ref_obj_id) return;
+  const auto which = [&](const RegState& reg) { return reg.ref_obj_id == ref_obj_id; };
+  for_each_reg(*e.cur, which, [&](RegState& reg) {
     constexpr u16 percpu_object = tf::alloc | tf::percpu;
     if (rcu && (reg.type.flags & percpu_object) == percpu_object) {
       reg.ref_obj_id = 0;

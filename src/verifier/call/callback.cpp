@@ -119,7 +119,7 @@ Status Walk::push_callback(const CallMeta& meta) {
   callee->subprogno = meta.subprogno;
   mark_known_zero_pointer(callee->regs[frame_pointer], Base::stack);
   callee->regs[frame_pointer].frameno = callee->frameno;
-  path->frame[++path->curframe] = callee;
+  path->frame.set(++path->curframe, callee);
   scratched.all();
   CHECK(set_callback_args(meta, caller.regs, *callee));
   ++path->callback_unroll_depth;
@@ -142,7 +142,7 @@ Status Walk::push_async_callback(const CallMeta& meta) {
   Frame* frame = e.pool.new_frame();
   frame->subprogno = meta.subprogno;
   mark_known_zero_pointer(frame->regs[frame_pointer], Base::stack);
-  path->frame[0] = frame;
+  path->frame.set(0, frame);
   scratched.all();
   frame->async_entry_count = e.cur->cur().async_entry_count + 1;
   return set_callback_args(meta, regs(), *frame);

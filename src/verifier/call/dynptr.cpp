@@ -29,16 +29,16 @@ Walk::DynptrPlace Walk::dynptr_place(const RegState& reg, u32& spi) {
     return DynptrPlace::bad;
   }
   spi = static_cast<u32>(-off - 1) / 8;
-  return spi < frame_of(reg).slot_count ? DynptrPlace::ok : DynptrPlace::unallocated;
+  return spi < stack_of(reg).slot_count ? DynptrPlace::ok : DynptrPlace::unallocated;
 }
 
 /// The dynptr behind an argument: its first slot or the constant register; nullptr if there is none.
-RegState* Walk::dynptr_behind(RegState& reg) {
+const RegState* Walk::dynptr_behind(const RegState& reg) {
   if (reg.type.base == Base::dynptr) return &reg;
   u32 spi = 0;
   if (reg.type != Base::stack || dynptr_place(reg, spi) != DynptrPlace::ok) return nullptr;
-  Frame& frame = frame_of(reg);
-  RegState& first = frame.slots[spi].spilled;
+  const Frame& frame = stack_of(reg);
+  const RegState& first = frame.slots[spi].spilled;
   if (frame.slots[spi].bytes[0] != SlotByte::dynptr || frame.slots[spi - 1].bytes[0] != SlotByte::dynptr)
     return nullptr;
   return is_first_slot(first) ? &first : nullptr;
@@ -143,26 +143,24 @@ Status Walk::set_slice_result(const kfunc::Call& call) {
 
 /// Data is written over a dynptr: it is none any longer, nor are its slices memory.
 Status Walk::destroy_dynptr_at(Frame& frame, u32 spi) {
-  if (spi >= frame.slot_count || frame.slots[spi].bytes[0] != SlotByte::dynptr) return passed;
-  if (!is_first_slot(frame.slots[spi].spilled)) ++spi;
-  const RegState was = frame.slots[spi].spilled;
+  const Stack& stack = frame.slots;
+  if (spi >= frame.slot_count || stack[spi].bytes[0] != SlotByte::dynptr) return passed;
+  if (!is_first_slot(stack[spi].spilled)) ++spi;
+  const RegState was = stack[spi].spilled;
   if (is_refcounted(dynptr_kind(was))) return e.reject(EINVAL, "cannot overwrite referenced dynptr\n");
   scratch_slot(spi);
   scratch_slot(spi - 1);
   clear_dynptr_slots(frame, spi);
-  for_each_reg(*e.cur, [&](RegState& slice) {
-    if (slice.type.base == Base::mem && (slice.type.flags & ~tf::maybe_null) == 0 && slice.map_uid == was.id)
-      mark_invalid(slice);
-  });
+  const auto which = [&](const RegState& slice) {
+    return slice.type.base == Base::mem && (slice.type.flags & ~tf::maybe_null) == 0 &&
+           slice.map_uid == was.id;
+  };
+  for_each_reg(*e.cur, which, [&](RegState& slice) { mark_invalid(slice); });
   return passed;
 }
 
 void Walk::clear_dynptr_slots(Frame& frame, u32 spi) {
-  for (u32 i = 0; i < dynptr_slots; ++i) {
-    StackSlot& slot = frame.slots[spi - i];
-    for (SlotByte& byte : slot.bytes) byte = SlotByte::invalid;
-    mark_not_init(slot.spilled);
-  }
+  e.pool.drop_slots(frame, u64{3} << (spi - 1));
 }
 
 /// The release of the dynptr at the stack pointer: of every copy of it, too.
@@ -170,7 +168,8 @@ Status Walk::release_dynptr(const RegState& reg) {
   u32 spi = 0;
   if (dynptr_place(reg, spi) != DynptrPlace::ok) return Status(EINVAL);
   Frame& frame = frame_of(reg);
-  const RegState first = frame.slots[spi].spilled;
+  const Stack& stack = frame.slots;
+  const RegState first = stack[spi].spilled;
   live.mark_write(frame.frameno, u64{3} << (spi - 1));
   if (!is_refcounted(dynptr_kind(first))) {
     clear_dynptr_slots(frame, spi);
@@ -178,7 +177,7 @@ Status Walk::release_dynptr(const RegState& reg) {
   }
   CHECK(release_reference(first.ref_obj_id));
   for (u32 i = 1; i < frame.slot_count; ++i) {
-    StackSlot& slot = frame.slots[i];
+    const StackSlot& slot = stack[i];
     if (slot.bytes[0] == SlotByte::dynptr && slot.spilled.ref_obj_id == first.ref_obj_id &&
         is_first_slot(slot.spilled))
       clear_dynptr_slots(frame, i);

@@ -305,18 +305,18 @@ bool Walk::release_reference_id(State& state, u32 id) {
 /// The reference is given back: every pointer that depended on it is a mere number now.
 Status Walk::release_reference(u32 id) {
   if (!release_reference_id(*e.cur, id)) return Status(EINVAL);
-  for_each_reg(*e.cur, [&](RegState& reg) {
-    if (reg.ref_obj_id == id) mark_invalid(reg);
-  });
+  const auto which = [&](const RegState& reg) { return reg.ref_obj_id == id; };
+  for_each_reg(*e.cur, which, [&](RegState& reg) { mark_invalid(reg); });
   return passed;
 }
 
 /// The packet may have moved: no pointer into it holds any longer.
 void Walk::clear_packet_pointers() {
-  for_each_reg(*e.cur, [&](RegState& reg) {
+  const auto which = [](const RegState& reg) {
     const bool slice = reg.type.base == Base::mem && (reg.type.flags & tf::packet_slice) != 0;
-    if (reg.type.is_packet_any() || slice) mark_invalid(reg);
-  });
+    return reg.type.is_packet_any() || slice;
+  };
+  for_each_reg(*e.cur, which, [&](RegState& reg) { mark_invalid(reg); });
 }
 
 }  // namespace skep::verifier

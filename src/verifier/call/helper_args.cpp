@@ -155,7 +155,7 @@ Status Walk::check_release_arg(u32 regno, const ArgSpec& spec, CallMeta& meta) {
   if (spec.kind == Arg::dynptr) {
     if (reg.type != Base::stack) return e.reject(EINVAL, "cannot release unowned const bpf_dynptr\n");
     u32 spi = 0;
-    if (dynptr_place(reg, spi) != DynptrPlace::ok || frame_of(reg).slots[spi].spilled.ref_obj_id == 0)
+    if (dynptr_place(reg, spi) != DynptrPlace::ok || stack_of(reg).slots[spi].spilled.ref_obj_id == 0)
       return e.reject(EINVAL, "arg {} is an unacquired reference\n", regno);
     return passed;
   }
@@ -331,7 +331,7 @@ Status Walk::check_size_arg(u32 regno, Access access, bool zero_size_allowed, Ca
 /// -1.
 Status Walk::constant_map_key(const RegState& key, u32 key_size, s64& value) {
   if (key.type != Base::stack || !key.num.is_const()) return passed;
-  const Frame& frame = frame_of(key);
+  const Frame& frame = stack_of(key);
   const u32 byte_idx = static_cast<u32>(-(key.off + static_cast<s32>(key.num.var_off.value)) - 1);
   const u32 spi = byte_idx / 8;
   const StackSlot& slot = frame.slots[spi];

@@ -39,7 +39,7 @@ Status Walk::enter_subprog(u32 subprog) {
   mark_known_zero_pointer(callee->regs[frame_pointer], Base::stack);
   callee->regs[frame_pointer].frameno = callee->frameno;
   for (u32 i = 1; i <= 5; ++i) callee->regs[i] = caller.regs[i];
-  state.frame[++state.curframe] = callee;
+  state.frame.set(++state.curframe, callee);
   clear_caller_saved(caller);
   scratched.all();
   live.forget_current();

@@ -93,9 +93,11 @@ void Walk::leave_rcu_section() {
   for (u32 f = 0; f <= e.cur->curframe; ++f) {
     Frame& frame = *e.cur->frame[f];
     for (RegState& reg : frame.regs) expose(reg);
-    for (u32 i = 0; i < frame.slot_count; ++i)
-      if (frame.slots[i].is_spilled() || frame.slots[i].bytes[7] == SlotByte::iter)
-        expose(frame.slots[i].spilled);
+    const Stack& stack = frame.slots;
+    for (u64 left = stack.present(); left != 0; left &= left - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(left));
+      if (stack[i].is_spilled() || stack[i].bytes[7] == SlotByte::iter) expose(frame.slots[i].spilled);
+    }
   }
 }
 
@@ -112,7 +114,7 @@ Status Walk::check_irq_flag(const Call& call, u32 regno) {
   const bool by_lock =
       call.special == Special::res_spin_lock_irqsave || call.special == Special::res_spin_unlock_irqrestore;
   if (call.special == Special::local_irq_save || call.special == Special::res_spin_lock_irqsave) {
-    const bool taken = place == SlotPlace::ok && frame_of(reg).slots[spi].bytes[7] == SlotByte::irq_flag;
+    const bool taken = place == SlotPlace::ok && stack_of(reg).slots[spi].bytes[7] == SlotByte::irq_flag;
     if (place == SlotPlace::bad || taken)
       return e.reject(EINVAL, "expected uninitialized irq flag as arg#{}\n", regno - 1);
     CHECK(check_mem_access(regno, 0, 8, Access::write, -1, false, false));
@@ -124,8 +126,8 @@ Status Walk::check_irq_flag(const Call& call, u32 regno) {
     frame_of(reg).slots[spi].spilled.by_lock = by_lock;
     return passed;
   }
-  if (place != SlotPlace::ok || frame_of(reg).slots[spi].bytes[7] != SlotByte::irq_flag ||
-      frame_of(reg).slots[spi].spilled.ref_obj_id == 0)
+  if (place != SlotPlace::ok || stack_of(reg).slots[spi].bytes[7] != SlotByte::irq_flag ||
+      stack_of(reg).slots[spi].spilled.ref_obj_id == 0)
     return e.reject(EINVAL, "expected an initialized irq flag as arg#{}\n", regno - 1);
   Frame& frame = frame_of(reg);
   live.mark_read(*e.cur, frame.frameno, e.insn_idx, u64{1} << spi);

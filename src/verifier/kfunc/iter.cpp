@@ -35,10 +35,10 @@ void Walk::set_object_slot(Frame& frame, u32 spi, SlotByte kind, u32 ref_obj_id)
 
 void Walk::clear_object_slots(Frame& frame, u32 spi, u32 count) {
   for (u32 i = 0; i < count; ++i) {
-    frame.slots[spi - i] = StackSlot{};
     scratch_slot(spi - i);
     live.mark_write(frame.frameno, u64{1} << (spi - i));
   }
+  e.pool.drop_slots(frame, ((u64{1} << count) - 1) << (spi + 1 - count));
 }
 
 namespace {
@@ -66,8 +66,9 @@ Status Walk::check_iter_arg(Call& call, u32 regno) {
   u32 spi = 0;
   bool valid = object_slot(reg, "iter", count, spi) == SlotPlace::ok;
   Frame& frame = frame_of(reg);
+  const Stack& stack = frame.slots;
   for (u32 i = 0; valid && i < count; ++i) {
-    const StackSlot& slot = frame.slots[spi - i];
+    const StackSlot& slot = stack[spi - i];
     if (slot.bytes[7] == SlotByte::iter && (slot.spilled.type.flags & tf::untrusted) != 0)
       return e.reject(EPROTO, "expected an RCU CS when using {}\n", call.name);
     valid =
@@ -82,7 +83,7 @@ Status Walk::check_iter_arg(Call& call, u32 regno) {
   }
   call.iter_spi = spi;
   call.iter_frame = reg.frameno;
-  call.ref_obj_id = frame.slots[spi].spilled.ref_obj_id;
+  call.ref_obj_id = stack[spi].spilled.ref_obj_id;
   if (call.has(kfunc::iter_destroy)) {
     CHECK(release_reference(call.ref_obj_id));
     clear_object_slots(frame, spi, count);
@@ -96,7 +97,7 @@ Status Walk::make_iter(const Call& call, u32 regno, u32 id, u32 count) {
   const SlotPlace place = object_slot(reg, "iter", count, spi);
   bool taken = place == SlotPlace::bad;
   for (u32 i = 0; place == SlotPlace::ok && i < count; ++i)
-    for (const SlotByte byte : frame_of(reg).slots[spi - i].bytes) taken = taken || byte == SlotByte::iter;
+    for (const SlotByte byte : stack_of(reg).slots[spi - i].bytes) taken = taken || byte == SlotByte::iter;
   if (taken)
     return e.reject(EINVAL, "expected uninitialized iter_{} as arg #{}\n", iter_name(*call.btf, id),
                     regno - 1);
@@ -118,8 +119,8 @@ Status Walk::make_iter(const Call& call, u32 regno, u32 id, u32 count) {
 
 /// next() gives an element and the loop goes on as a path of its own, or there are no more.
 Status Walk::fork_iteration(const Call& call) {
-  RegState& iter = e.cur->frame[call.iter_frame]->slots[call.iter_spi].spilled;
-  if (iter_state_of(iter.iter) == IterState::active) {
+  const u32 iter = std::as_const(*e.cur).frame[call.iter_frame]->slots[call.iter_spi].spilled.iter;
+  if (iter_state_of(iter) == IterState::active) {
     State* before = e.cur->parent != nullptr ? find_prev_entry(e.cur->parent, e.insn_idx) : nullptr;
     State* on = nullptr;
     CHECK(push_path(e.insn_idx + 1, e.insn_idx, on));
@@ -128,7 +129,8 @@ Status Walk::fork_iteration(const Call& call) {
     if (before != nullptr) widen_imprecise(*before, *on);
     mark_not_null(on->regs()[0]);
   }
-  iter.iter = iter_state(IterState::drained, iter_depth_of(iter.iter));
+  e.cur->frame[call.iter_frame]->slots[call.iter_spi].spilled.iter =
+      iter_state(IterState::drained, iter_depth_of(iter));
   mark_known(regs()[0], 0);
   return passed;
 }

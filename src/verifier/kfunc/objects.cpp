@@ -204,8 +204,8 @@ Status Walk::hand_over_node(const Call& call) {
   const u32 id = regs()[2].ref_obj_id;
   note_object(call.arg_btf, call.arg_btf_id, 0, static_cast<u32>(regs()[2].off));
   Status status = passed;
-  for_each_reg(*e.cur, [&](RegState& reg) {
-    if (id == 0 || reg.ref_obj_id != id) return;
+  const auto which = [&](const RegState& reg) { return id != 0 && reg.ref_obj_id == id; };
+  for_each_reg(*e.cur, which, [&](RegState& reg) {
     reg.ref_obj_id = 0;
     if (status.ok()) status = set_non_owning(reg);
   });
@@ -237,9 +237,8 @@ bool Walk::in_rbtree_callback() const {
 
 /// The lock is given up: nodes may be gone.
 void Walk::invalidate_non_owning() {
-  for_each_reg(*e.cur, [&](RegState& reg) {
-    if (reg.type.base == Base::btf_id && is_non_owning(reg)) mark_invalid(reg);
-  });
+  const auto which = [](const RegState& reg) { return reg.type.base == Base::btf_id && is_non_owning(reg); };
+  for_each_reg(*e.cur, which, [&](RegState& reg) { mark_invalid(reg); });
 }
 
 }  // namespace skep::verifier

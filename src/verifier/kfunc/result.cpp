@@ -48,7 +48,7 @@ Status Walk::set_kfunc_result(const Call& call) {
     u16 flags = tf::none;
     if (call.special == Special::get_kmem_cache) flags = tf::untrusted;
     if (call.has(kfunc::iter_next)) {
-      const RegState& iter = e.cur->frame[call.iter_frame]->slots[call.iter_spi].spilled;
+      const RegState& iter = std::as_const(*e.cur).frame[call.iter_frame]->slots[call.iter_spi].spilled;
       flags = (iter.type.flags & tf::rcu) != 0 ? tf::rcu : tf::trusted;
     }
     mark_known_zero_pointer(r0, {Base::btf_id, flags});

@@ -127,8 +127,8 @@ Status Walk::stack_write_fixed(Frame& frame, s32 off, u32 size, s32 value_regno)
   const u32 spi = first / 8;
   const Insn& insn = insns[e.insn_idx];
   RegState* value = value_regno >= 0 ? &regs()[value_regno] : nullptr;
-  StackSlot& slot = frame.slots[spi];
   CHECK(destroy_dynptr_at(frame, spi));
+  StackSlot& slot = frame.slots[spi];
   check_fastcall_contract(frame, off);
   scratch_slot(spi);
   if (size == 8) live.mark_write(frame.frameno, u64{1} << spi);
@@ -215,7 +215,7 @@ void Walk::set_const_zero(RegState& reg) { mark_known(reg, 0); }
 Status Walk::stack_read_fixed(Frame& frame, s32 off, u32 size, s32 dst_regno) {
   const u32 first = static_cast<u32>(-off - 1);
   const u32 spi = first / 8;
-  StackSlot& slot = frame.slots[spi];
+  const StackSlot& slot = std::as_const(frame).slots[spi];
   u32 flags = history_of(frame, spi);
   scratch_slot(spi);
   check_fastcall_contract(e.cur->cur(), off);
@@ -245,7 +245,7 @@ Status Walk::stack_read_fixed(Frame& frame, s32 off, u32 size, s32 dst_regno) {
 }
 
 /// A fill of less than was spilled, or of more.
-Status Walk::stack_read_narrow(Frame&, StackSlot& slot, s32 off, u32 size, u32 spill_size, s32 dst_regno,
+Status Walk::stack_read_narrow(Frame&, const StackSlot& slot, s32 off, u32 size, u32 spill_size, s32 dst_regno,
                                u32& history_flags) {
   RegState& dst = regs()[dst_regno];
   const u32 first = static_cast<u32>(-off - 1);

@@ -10,6 +10,7 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
   CHECK(check_stack_bounds(regno, off, size, access));
   const RegState& reg = regs()[regno];
   Frame& frame = frame_of(reg);
+  const Stack& stack = frame.slots;
   const bool clobber = access == Access::write;
   s32 min_off, max_off;
   if (reg.num.is_const()) {
@@ -23,7 +24,7 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
     for (s32 i = min_off; i < max_off + size; ++i) {
       const u32 byte_idx = static_cast<u32>(-i - 1);
       if (byte_idx / 8 < frame.slot_count &&
-          frame.slots[byte_idx / 8].bytes[byte_idx % 8] == SlotByte::dynptr)
+          stack[byte_idx / 8].bytes[byte_idx % 8] == SlotByte::dynptr)
         return e.reject(EACCES, "potential write to dynptr at off={} disallowed\n", i);
     }
   if (meta != nullptr && meta->raw_mode) {  // filled after the arguments are checked, byte by byte
@@ -34,15 +35,16 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
   for (s32 i = min_off; i < max_off + size; ++i) {
     const u32 byte_idx = static_cast<u32>(-i - 1);
     const u32 spi = byte_idx / 8;
-    StackSlot& slot = frame.slots[spi];
-    SlotByte& byte = slot.bytes[byte_idx % 8];
+    SlotByte byte = stack[spi].bytes[byte_idx % 8];
     if (byte == SlotByte::zero || byte == SlotByte::invalid) {
-      if (clobber) byte = SlotByte::misc;
-    } else if (byte != SlotByte::misc && slot.is_spilled()) {
+      if (clobber) byte = frame.slots[spi].bytes[byte_idx % 8] = SlotByte::misc;
+    } else if (byte != SlotByte::misc && stack[spi].is_spilled()) {
       if (clobber) {
+        StackSlot& slot = frame.slots[spi];
         mark_unknown(slot.spilled);
         for (SlotByte& b : slot.bytes)
           if (b != SlotByte::invalid) b = SlotByte::misc;
+        byte = slot.bytes[byte_idx % 8];
       }
     } else if (byte != SlotByte::misc) {  // a dynptr, an iterator: nobody else's to read
       if (reg.num.is_const())

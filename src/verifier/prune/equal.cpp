@@ -1,5 +1,7 @@
 // Is what was safe for an old state safe for the current one? (kernel: states_equal(), regsafe(),
 // stacksafe()).
+#include <bit>
+
 #include "verifier/walk/walk.hpp"
 
 namespace skep::verifier {
@@ -15,16 +17,21 @@ bool contains(const RegState& old, const RegState& cur) {
 }
 
 /// What a load of eight bytes that hold anything gives.
-RegState unbound_scalar() {
+constexpr RegState unbound_scalar = [] {
   RegState reg;
   reg.type = Base::scalar;
   return reg;
-}
+}();
 
-bool all_misc(const StackSlot& slot) {
-  for (const SlotByte byte : slot.bytes)
-    if (byte != SlotByte::misc && byte != SlotByte::invalid) return false;
-  return true;
+u64 bytes_of(const StackSlot& slot) { return std::bit_cast<u64>(slot.bytes); }
+
+/// A mask of the bytes of which more is known than that they were written, if that.
+u64 telling_bytes(u64 bytes) {
+  static_assert(static_cast<u32>(SlotByte::invalid) == 0 && static_cast<u32>(SlotByte::misc) == 2 &&
+                static_cast<u32>(SlotByte::irq_flag) < 8);
+  constexpr u64 each = 0x0101010101010101;
+  const u64 other = bytes & ~(each * 2);
+  return ((other | other >> 2) & each) * 0xff;
 }
 
 }  // namespace
@@ -59,12 +66,14 @@ bool Walk::refs_safe(const State& old, const State& cur) {
 bool Walk::frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactness exact) {
   if (old.callback_depth > cur.callback_depth) return false;
   const u32 live_regs = e.program.notes[insn_idx].live_regs_before;
-  for (u32 i = 0; i < reg_count; ++i)
-    if ((live_regs >> i & 1) != 0 && !reg_safe(old.regs[i], cur.regs[i], exact)) return false;
+  for (u32 left = live_regs & ((1u << reg_count) - 1); left != 0; left &= left - 1) {
+    const u32 i = static_cast<u32>(std::countr_zero(left));
+    if (!reg_safe(old.regs[i], (old.precise_regs >> i & 1) != 0, cur.regs[i], exact)) return false;
+  }
   return stack_safe(old, cur, exact);
 }
 
-bool Walk::reg_safe(const RegState& old, const RegState& cur, Exactness exact) {
+bool Walk::reg_safe(const RegState& old, bool precise, const RegState& cur, Exactness exact) {
   auto exactly = [&] {
     return same_but_ids(old, cur) && idmap.check(old.id, cur.id) &&
            idmap.check(old.ref_obj_id, cur.ref_obj_id);
@@ -74,7 +83,7 @@ bool Walk::reg_safe(const RegState& old, const RegState& cur, Exactness exact) {
   if (old.type != cur.type) return false;
   switch (old.type.base) {
     case Base::scalar: {
-      if (!old.precise && exact == Exactness::not_exact) return true;
+      if (!precise && exact == Exactness::not_exact) return true;
       const bool old_far = (old.id & id_add_const) != 0, cur_far = (cur.id & id_add_const) != 0;
       if (old_far && (old.id & id_add_const) != (cur.id & id_add_const)) return false;
       if (old.id != 0 && !old_far && cur_far) return false;
@@ -105,47 +114,50 @@ bool Walk::reg_safe(const RegState& old, const RegState& cur, Exactness exact) {
   }
 }
 
-/// Slot by slot; what the current stack has beyond the old one does not matter.
+/// Slot by slot; what the current stack has beyond the old one does not matter. A byte that the old state
+/// knows nothing of, or only that it was written, accepts anything.
 bool Walk::stack_safe(const Frame& old, const Frame& cur, Exactness exact) {
-  const RegState unbound = unbound_scalar();
-  auto as_scalar = [&](const StackSlot& slot) -> const RegState* {
-    if (slot.is_spilled_scalar_whole()) return &slot.spilled;
-    return all_misc(slot) ? &unbound : nullptr;
-  };
-  for (u32 s = 0; s < old.slot_count; ++s) {
-    const StackSlot& was = old.slots[s];
-    const bool present = s < cur.slot_count;
-    if (exact != Exactness::not_exact) {
-      if (!present) return false;
-    }
-    for (u32 b = 0; b < 8; ++b) {
-      const SlotByte kind = was.bytes[b];
-      if (exact != Exactness::not_exact && kind != cur.slots[s].bytes[b]) return false;
-      if (kind == SlotByte::invalid || kind == SlotByte::misc) continue;
-      if (!present) return false;
-      const StackSlot& now = cur.slots[s];
-      const RegState* was_scalar = as_scalar(was);
-      const RegState* now_scalar = as_scalar(now);
-      if (was_scalar != nullptr && now_scalar != nullptr) {
-        if (!reg_safe(*was_scalar, *now_scalar, exact)) return false;
-        break;
-      }
-      if (kind != now.bytes[b]) return false;
-      if (b != 7) continue;
-      if (kind == SlotByte::spill && !reg_safe(was.spilled, now.spilled, exact)) return false;
-      const RegState& a = was.spilled;
-      const RegState& c = now.spilled;
-      if (kind == SlotByte::iter &&
-          (a.btf != c.btf || a.btf_id != c.btf_id || iter_state_of(a.iter) != iter_state_of(c.iter) ||
-           !idmap.check(a.ref_obj_id, c.ref_obj_id)))
-        return false;
-      if (kind == SlotByte::irq_flag && (a.by_lock != c.by_lock || !idmap.check(a.ref_obj_id, c.ref_obj_id)))
-        return false;
-      if (kind == SlotByte::dynptr && (a.mem_size != c.mem_size || !idmap.check(a.ref_obj_id, c.ref_obj_id)))
-        return false;
+  if (exact != Exactness::not_exact) {
+    if (old.slot_count > cur.slot_count) return false;
+    const u64 within = old.slot_count == max_slots ? ~u64{0} : (u64{1} << old.slot_count) - 1;
+    for (u64 left = (old.slots.present() | cur.slots.present()) & within; left != 0; left &= left - 1) {
+      const u32 s = static_cast<u32>(std::countr_zero(left));
+      if (bytes_of(old.slots[s]) != bytes_of(cur.slots[s])) return false;
     }
   }
+  for (u64 left = old.slots.present(); left != 0; left &= left - 1) {
+    const u32 s = static_cast<u32>(std::countr_zero(left));
+    const StackSlot& was = old.slots[s];
+    const u64 telling = telling_bytes(bytes_of(was));
+    if (telling == 0) continue;
+    if (s >= cur.slot_count) return false;
+    if (!slot_safe(was, (old.precise_slots >> s & 1) != 0, cur.slots[s], telling, exact)) return false;
+  }
   return true;
+}
+
+/// `telling`: the bytes of `was` that matter, as a mask.
+bool Walk::slot_safe(const StackSlot& was, bool precise, const StackSlot& now, u64 telling, Exactness exact) {
+  if (was.is_spilled_scalar_whole()) {
+    if (now.is_spilled_scalar_whole()) return reg_safe(was.spilled, precise, now.spilled, exact);
+    if (telling_bytes(bytes_of(now)) == 0) return reg_safe(was.spilled, precise, unbound_scalar, exact);
+  }
+  if (((bytes_of(was) ^ bytes_of(now)) & telling) != 0) return false;
+  const RegState& a = was.spilled;
+  const RegState& c = now.spilled;
+  switch (was.bytes[7]) {
+    case SlotByte::spill:
+      return reg_safe(a, precise, c, exact);
+    case SlotByte::iter:
+      return a.btf == c.btf && a.btf_id == c.btf_id && iter_state_of(a.iter) == iter_state_of(c.iter) &&
+             idmap.check(a.ref_obj_id, c.ref_obj_id);
+    case SlotByte::irq_flag:
+      return a.by_lock == c.by_lock && idmap.check(a.ref_obj_id, c.ref_obj_id);
+    case SlotByte::dynptr:
+      return a.mem_size == c.mem_size && idmap.check(a.ref_obj_id, c.ref_obj_id);
+    default:
+      return true;
+  }
 }
 
 }  // namespace skep::verifier

@@ -12,6 +12,7 @@ struct ExploredState {
   State* state = nullptr;
   u32 hits = 0;
   u32 misses = 0;
+  bool cleaned = false;  ///< dead registers and slots are already dropped
 };
 
 /// States by (instruction, call site), as the kernel hashes them: a list per bucket.
@@ -37,11 +38,14 @@ class ExploredStates {
       pool.release(state);
     } else {
       state->evicted = true;
+      state->evicted_at = static_cast<u32>(evicted_.size());
       evicted_.push_back(state);
     }
   }
   void release_evicted(StatePool& pool, State* state) {
-    std::erase(evicted_, state);
+    evicted_.back()->evicted_at = state->evicted_at;
+    evicted_[state->evicted_at] = evicted_.back();
+    evicted_.pop_back();
     pool.release(state);
   }
   [[nodiscard]] u32 evicted_count() const { return static_cast<u32>(evicted_.size()); }

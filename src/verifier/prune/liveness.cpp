@@ -28,7 +28,7 @@ StackLiveness::Instance& StackLiveness::instance(const Chain& chain) {
   made->chain = chain;
   const u32 subprog = program_.containing_subprog(chain.starts[chain.depth]);
   made->insn_count = program_.subprogs[subprog + 1].start - program_.subprogs[subprog].start;
-  made->write_known.resize(made->insn_count);
+  made->visits.resize(made->insn_count);
   instances_.push_back(std::move(made));
   return *instances_.back();
 }
@@ -48,10 +48,9 @@ StackLiveness::Masks& StackLiveness::make_masks(Instance& in, u32 frame, u32 ins
   return *masks(in, frame, insn_idx);
 }
 
-void StackLiveness::begin_insn(const State& state, u32 insn_idx) {
-  current(state);
-  write_insn_ = insn_idx;
+void StackLiveness::forget_writes() {
   written_.fill(0);
+  wrote_ = false;
 }
 
 void StackLiveness::mark_read_in(Instance& in, u32 frame, u32 insn_idx, u64 slots) {
@@ -67,7 +66,7 @@ void StackLiveness::mark_read(const State& state, u32 frame, u32 insn_idx, u64 s
 
 void StackLiveness::commit(Instance& in) {
   const u32 relative = write_insn_ - in.chain.starts[in.chain.depth];
-  const bool known = in.write_known[relative];
+  const bool known = in.visits[relative] != Visit::none;
   for (u32 frame = 0; frame <= in.chain.depth; ++frame) {
     u64 writes = written_[frame];
     if (writes == 0 && !known) continue;
@@ -80,12 +79,8 @@ void StackLiveness::commit(Instance& in) {
     }
     if ((before & ~writes) != 0) in.must_write_dropped = true;
   }
-  in.write_known[relative] = true;
+  if (wrote_ || !known) in.visits[relative] = wrote_ ? Visit::may_write : Visit::writes_nothing;
   write_insn_ = 0;
-}
-
-void StackLiveness::end_insn() {
-  if (current_ != nullptr) commit(*current_);
 }
 
 void StackLiveness::log_change(const Instance& in, std::string_view what, u32 frame, u32 insn_idx, u64 before,
@@ -134,11 +129,11 @@ void StackLiveness::propagate_to_caller(Instance& in) {
   outer.callsites[outer.depth] = outer.starts[outer.depth];
   Instance& caller = instance(outer);
   write_insn_ = callsite;
-  written_.fill(0);
+  forget_writes();
   for (u32 frame = 0; frame < in.chain.depth; ++frame) {
     const Masks* entry = masks(in, frame, in.chain.starts[in.chain.depth]);
     if (entry == nullptr) continue;
-    written_[frame] |= entry->must_write_acc;
+    mark_write(frame, entry->must_write_acc);
     mark_read_in(caller, frame, callsite, entry->live_before);
   }
   commit(caller);

@@ -20,11 +20,25 @@ class StackLiveness {
   /// The current path changed its call chain: the next mark looks its function up again.
   void forget_current() { current_ = nullptr; }
   /// Before each instruction: no slot is known to be written by it yet.
-  void begin_insn(const State& state, u32 insn_idx);
-  void mark_write(u32 frame, u64 slots) { written_[frame] |= slots; }
+  void begin_insn(const State& state, u32 insn_idx) {
+    if (current_ == nullptr) [[unlikely]]
+      current(state);
+    write_insn_ = insn_idx;
+    if (wrote_) forget_writes();
+  }
+  void mark_write(u32 frame, u64 slots) {
+    written_[frame] |= slots;
+    wrote_ = true;
+  }
   void mark_read(const State& state, u32 frame, u32 insn_idx, u64 slots);
   /// After each instruction: what it writes on every path is what all visits wrote.
-  void end_insn();
+  void end_insn() {
+    if (current_ == nullptr) return;
+    // Most instructions write no slot, and did not the last time.
+    const Visit before = current_->visits[write_insn_ - current_->chain.starts[current_->chain.depth]];
+    if (!wrote_ && before == Visit::writes_nothing) return;
+    commit(*current_);
+  }
   /// Brings the live sets of the state's call chain up to date. To be called after each end of a path and
   /// before each return from a subprogram.
   void update(const State& state);
@@ -44,6 +58,8 @@ class StackLiveness {
     u64 must_write_acc = 0;  ///< by it or those after it, always
     u64 live_before = 0;     ///< by it or those after it
   };
+  /// Has an instruction been walked, and does it write a slot, as far as is known.
+  enum class Visit : u8 { none, writes_nothing, may_write };
   /// A function reached through one chain of call sites.
   struct Instance {
     Chain chain;
@@ -51,7 +67,7 @@ class StackLiveness {
     bool updated = false;
     bool must_write_dropped = false;
     std::vector<Masks> frames[limits::max_call_frames];
-    std::vector<bool> write_known;  ///< must_write is set, per instruction
+    std::vector<Visit> visits;  ///< per instruction
   };
 
   [[nodiscard]] Chain chain_of(const State& state, u32 frame) const;
@@ -60,6 +76,7 @@ class StackLiveness {
   Masks* masks(Instance& in, u32 frame, u32 insn_idx);
   Masks& make_masks(Instance& in, u32 frame, u32 insn_idx);
   void mark_read_in(Instance& in, u32 frame, u32 insn_idx, u64 slots);
+  void forget_writes();
   void commit(Instance& in);
   void update_instance(Instance& in);
   bool update_insn(Instance& in, u32 frame, u32 insn_idx);
@@ -72,6 +89,7 @@ class StackLiveness {
   Instance* current_ = nullptr;
   std::array<u64, limits::max_call_frames> written_{};
   u32 write_insn_ = 0;
+  bool wrote_ = false;  ///< written_ is not all zeros
 };
 
 }  // namespace skep::verifier

@@ -13,7 +13,7 @@ constexpr s32 none_before = -2;
 /// The instruction before `idx` on the path of `state`, whose history ends at `end` (kernel:
 /// get_prev_insn_idx()).
 s32 previous_insn(const State& state, s32 idx, u32& end) {
-  const JumpEntry* entries = state.history;
+  const JumpEntry* const entries = state.history != nullptr ? state.history->entries() : nullptr;
   if (idx == static_cast<s32>(state.first_insn_idx)) {
     if (end == 0) return none_before;
     if (end == 1 && static_cast<s32>(entries[0].idx) == idx) return none_before;
@@ -26,15 +26,16 @@ s32 previous_insn(const State& state, s32 idx, u32& end) {
 }
 
 const JumpEntry* entry_at(const State& state, s32 idx, u32 end) {
-  if (end > 0 && static_cast<s32>(state.history[end - 1].idx) == idx) return &state.history[end - 1];
-  return nullptr;
+  if (end == 0) return nullptr;
+  const JumpEntry& entry = state.history->entries()[end - 1];
+  return static_cast<s32>(entry.idx) == idx ? &entry : nullptr;
 }
 
 }  // namespace
 
 Status Walk::push_history(State& state, u32 flags, u64 linked) {
   if (history_open && state.history_count > 0) {
-    JumpEntry& entry = state.history[state.history_count - 1];
+    JumpEntry& entry = e.pool.last_history(state);
     entry.flags |= flags;
     entry.linked_regs = linked;
     return passed;
@@ -113,25 +114,20 @@ Status Walk::backtrack_entry(State& state) {
     return e.reject(EFAULT, "backtracking func entry subprog {} reg_mask {:x} stack_mask {:x}\n",
                     state.frame[0]->subprogno, mask, slots);
   }
+  Frame& frame = *state.frame[0];
   for (u32 i = 1; i <= 5; ++i)
-    if ((mask >> i & 1) != 0 && state.frame[0]->regs[i].is_scalar()) state.frame[0]->regs[i].precise = true;
+    if ((mask >> i & 1) != 0 && frame.regs[i].is_scalar()) frame.precise_regs |= static_cast<u16>(1u << i);
   bt.reset();
   return passed;
 }
 
 /// Marks what is asked for in a checkpoint; what is marked already needs no further search.
 Status Walk::backtrack_parent(State& state, bool& changed) {
-  auto mark = [&](RegState& reg) {
-    if (!reg.is_scalar() || reg.precise) return false;
-    reg.precise = true;
-    changed = true;
-    return true;
-  };
   for (u32 f = bt.frame + 1; f-- > 0;) {
-    Frame& frame = *state.frame[f];
+    const Frame& frame = *std::as_const(state).frame[f];
     for (u32 mask = bt.regs[f]; mask != 0; mask &= mask - 1) {
       const u32 i = static_cast<u32>(std::countr_zero(mask));
-      if (!mark(frame.regs[i])) bt.clear_reg(f, i);
+      if (!frame.regs[i].is_scalar() || (frame.precise_regs >> i & 1) != 0) bt.clear_reg(f, i);
     }
     for (u64 mask = bt.slots[f]; mask != 0; mask &= mask - 1) {
       const u32 i = static_cast<u32>(std::countr_zero(mask));
@@ -139,12 +135,18 @@ Status Walk::backtrack_parent(State& state, bool& changed) {
         bt.reset();
         return e.reject(EFAULT, "backtracking (stack slot {}, total slots {})\n", i, frame.slot_count);
       }
-      if (!frame.slots[i].is_spilled_scalar() || !mark(frame.slots[i].spilled)) bt.clear_slot(f, i);
+      if (!frame.slots[i].is_spilled_scalar() || (frame.precise_slots >> i & 1) != 0) bt.clear_slot(f, i);
+    }
+    if (bt.regs[f] != 0 || bt.slots[f] != 0) {
+      Frame& marked = *state.frame[f];
+      marked.precise_regs |= static_cast<u16>(bt.regs[f]);
+      marked.precise_slots |= bt.slots[f];
+      changed = true;
     }
     if (e.log.level2()) {
       e.log.write(fmt::format("mark_precise: frame{}: parent state regs={} stack={}: ", f,
                               reg_mask_text(bt.regs[f]), slot_mask_text(bt.slots[f])));
-      print_frame(e.log, state, frame, nullptr);
+      print_frame(e.log, state, *std::as_const(state).frame[f], nullptr);
     }
   }
   return passed;
@@ -158,16 +160,17 @@ void Walk::mark_all_precise(State& start) {
     for (u32 f = 0; f <= state->curframe; ++f) {
       Frame& frame = *state->frame[f];
       for (u32 i = 0; i < frame_pointer; ++i) {
-        RegState& reg = frame.regs[i];
-        if (!reg.is_scalar() || reg.precise) continue;
-        reg.precise = true;
+        const u32 bit = 1u << i;
+        if (!frame.regs[i].is_scalar() || (frame.precise_regs & bit) != 0) continue;
+        frame.precise_regs |= static_cast<u16>(bit);
         if (e.log.level2())
           e.log.write(fmt::format("force_precise: frame{}: forcing r{} to be precise\n", f, i));
       }
-      for (u32 i = 0; i < frame.slot_count; ++i) {
-        RegState& reg = frame.slots[i].spilled;
-        if (!frame.slots[i].is_spilled_scalar() || reg.precise) continue;
-        reg.precise = true;
+      const Stack& stack = frame.slots;
+      for (u64 left = stack.present() & ~frame.precise_slots; left != 0; left &= left - 1) {
+        const u32 i = static_cast<u32>(std::countr_zero(left));
+        if (!stack[i].is_spilled_scalar()) continue;
+        frame.precise_slots |= u64{1} << i;
         if (e.log.level2())
           e.log.write(fmt::format("force_precise: frame{}: forcing fp{} to be precise\n", f,
                                   -8 * (static_cast<s32>(i) + 1)));
@@ -176,29 +179,19 @@ void Walk::mark_all_precise(State& start) {
   }
 }
 
-void Walk::mark_all_imprecise(State& state) {
-  for (u32 f = 0; f <= state.curframe; ++f) {
-    Frame& frame = *state.frame[f];
-    for (u32 i = 0; i < frame_pointer; ++i)
-      if (frame.regs[i].is_scalar()) frame.regs[i].precise = false;
-    for (u32 i = 0; i < frame.slot_count; ++i)
-      if (frame.slots[i].is_spilled_scalar()) frame.slots[i].spilled.precise = false;
-  }
-}
-
 /// What was precise in the state found equal must be precise in how the current one came about.
 Status Walk::propagate_precision(const State& old, State& cur, bool* changed) {
   for (u32 f = old.curframe + 1; f-- > 0;) {
     const Frame& frame = *old.frame[f];
-    std::string text;
-    for (u32 i = 0; i < frame_pointer; ++i) {
-      if (!frame.regs[i].is_scalar() || !frame.regs[i].precise) continue;
+    std::string text;  // at log level 2 only
+    for (u32 left = frame.precise_regs; left != 0; left &= left - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(left));
       if (e.log.level2())
         text += text.empty() ? fmt::format("frame {}: propagating r{}", f, i) : fmt::format(",r{}", i);
       bt.set_reg(f, i);
     }
-    for (u32 i = 0; i < frame.slot_count; ++i) {
-      if (!frame.slots[i].is_spilled_scalar() || !frame.slots[i].spilled.precise) continue;
+    for (u64 left = frame.precise_slots; left != 0; left &= left - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(left));
       const s32 off = -8 * (static_cast<s32>(i) + 1);
       if (e.log.level2())
         text += text.empty() ? fmt::format("frame {}: propagating fp{}", f, off) : fmt::format(",fp{}", off);

@@ -74,8 +74,7 @@ void Walk::add_backedge(State& old, u32 insn_idx) {
   if (e.log.level2()) e.log.write(fmt::format("SCC backedge {}\n", chain_text(chain)));
   SccVisit* visit = find(scc_visits, chain);
   if (visit == nullptr) return;
-  State* edge = e.pool.new_state();
-  e.pool.copy(*edge, *e.cur);
+  State* edge = e.pool.copy(*e.cur);
   edge->equal_state = &old;
   edge->insn_idx = insn_idx;
   visit->backedges.push_back(edge);
@@ -101,6 +100,7 @@ Status Walk::propagate_backedges(SccVisit& visit) {
 
 /// The state may still gain precision marks from back edges of the loop it is in.
 bool Walk::incomplete_marks(const State& state) {
+  if (backedge_count == 0) return false;
   SccChain chain;
   if (!scc_chain(state, chain)) return false;
   const SccVisit* visit = find(scc_visits, chain);

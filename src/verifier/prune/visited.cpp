@@ -1,6 +1,7 @@
 // At a prune point: has a state like this been here, and led to nothing bad? Else it is kept for others to
 // compare with (kernel: is_state_visited()).
 #include <algorithm>
+#include <bit>
 
 #include "verifier/walk/walk.hpp"
 
@@ -118,16 +119,14 @@ void Walk::remember_state() {
   update_peak_states();
   e.prev_jmps_processed = e.jmps_processed;
   e.prev_insn_processed = e.insn_processed;
-  mark_all_imprecise(cur);
-  State* kept = e.pool.new_state();
-  e.pool.copy(*kept, cur);
+  State* kept = e.pool.copy(cur);
   kept->insn_idx = e.insn_idx;
   maybe_enter_scc(*kept);
   cur.parent = kept;
   cur.first_insn_idx = e.insn_idx;
   cur.dfs_depth = kept->dfs_depth + 1;
   e.pool.clear_history(cur);
-  explored.at(e.insn_idx, cur.cur().callsite).push_back({kept, 0, 0});
+  explored.at(e.insn_idx, cur.cur().callsite).push_back({kept, 0, 0, false});
   // The state that was current is now `kept`; `branches` stays 1 in both: one path leads on.
 }
 
@@ -136,26 +135,26 @@ void Walk::remember_state() {
 /// Finished states forget what can no longer matter, so that more states equal them.
 void Walk::clean_live_states(u32 insn_idx) {
   for (ExploredState& kept : explored.at(insn_idx, e.cur->cur().callsite)) {
+    if (kept.cleaned) continue;
     State& state = *kept.state;
-    if (state.branches != 0 || state.cleaned || state.insn_idx != insn_idx ||
-        !same_callsites(state, *e.cur) || incomplete_marks(state))
+    if (state.branches != 0 || state.insn_idx != insn_idx || !same_callsites(state, *e.cur) ||
+        incomplete_marks(state))
       continue;
+    kept.cleaned = true;
     clean_state(state);
   }
 }
 
 void Walk::clean_state(State& state) {
-  state.cleaned = true;
   for (u32 f = 0; f <= state.curframe; ++f) {
     Frame& frame = *state.frame[f];
     const u32 live_regs = e.program.notes[frame_insn_idx(state, f)].live_regs_before;
     for (u32 i = 0; i < frame_pointer; ++i)
-      if ((live_regs >> i & 1) == 0) mark_not_init(frame.regs[i]);
+      if ((live_regs >> i & 1) == 0) frame.regs[i].type = Base::not_init;  // nothing else of it counts then
+    frame.precise_regs &= static_cast<u16>(live_regs);
     const u64 live_slots = live.live_slots(state, state.insn_idx, f);
-    for (u32 i = 0; i < frame.slot_count; ++i) {
-      if ((live_slots >> i & 1) != 0) continue;
-      frame.slots[i] = StackSlot{};
-    }
+    frame.precise_slots &= live_slots;
+    if ((frame.slots.present() & ~live_slots) != 0) e.pool.drop_slots(frame, ~live_slots);
   }
 }
 
@@ -176,22 +175,26 @@ State* Walk::find_prev_entry(State* state, u32 insn_idx) {
 
 /// Imprecise scalars that changed from one iteration to the next become unknown.
 void Walk::widen_imprecise(const State& old, State& cur) {
-  auto widen = [&](const RegState& before, RegState& now) {
-    if (!before.is_scalar() || !now.is_scalar() || before.precise || now.precise) return;
-    if (before.off == now.off && before.raw == now.raw && before.num == now.num &&
-        idmap.check(before.id, now.id) && idmap.check(before.ref_obj_id, now.ref_obj_id))
-      return;
-    mark_unknown(now);
+  auto changed = [&](const RegState& before, const RegState& now) {
+    if (!before.is_scalar() || !now.is_scalar()) return false;
+    return before.off != now.off || before.raw != now.raw || before.num != now.num ||
+           !idmap.check(before.id, now.id) || !idmap.check(before.ref_obj_id, now.ref_obj_id);
   };
   idmap.reset(e.id_gen);
   for (u32 f = old.curframe + 1; f-- > 0;) {
     const Frame& before = *old.frame[f];
     Frame& now = *cur.frame[f];
-    for (u32 i = 0; i < reg_count; ++i) widen(before.regs[i], now.regs[i]);
-    const u32 slots = std::min(before.slot_count, now.slot_count);
-    for (u32 i = 0; i < slots; ++i)
-      if (before.slots[i].is_spilled() && now.slots[i].is_spilled())
-        widen(before.slots[i].spilled, now.slots[i].spilled);
+    const u32 precise_regs = before.precise_regs | now.precise_regs;
+    for (u32 i = 0; i < reg_count; ++i)
+      if ((precise_regs >> i & 1) == 0 && changed(before.regs[i], now.regs[i])) mark_unknown(now.regs[i]);
+    const Stack& stack = now.slots;
+    const u64 imprecise = ~(before.precise_slots | now.precise_slots);
+    for (u64 left = before.slots.present() & stack.present() & imprecise; left != 0; left &= left - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(left));
+      if (before.slots[i].is_spilled() && stack[i].is_spilled() &&
+          changed(before.slots[i].spilled, stack[i].spilled))
+        mark_unknown(now.slots[i].spilled);
+    }
   }
 }
 

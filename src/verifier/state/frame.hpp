@@ -1,28 +1,8 @@
-// One call frame: registers and stack (kernel: struct bpf_func_state, struct bpf_stack_state).
-// Slot i holds the bytes [fp-8*(i+1), fp-8*i).
+// One call frame: registers and stack (kernel: struct bpf_func_state).
 #pragma once
-#include "verifier/state/reg.hpp"
+#include "verifier/state/stack.hpp"
 
 namespace skep::verifier {
-
-enum class SlotByte : u8 { invalid, spill, misc, zero, dynptr, iter, irq_flag };
-
-/// Eight bytes of stack. `bytes[k]` describes the byte at fp - 8*i - 1 - k for slot i: bytes[7] is the
-/// lowest address, where a register spilled by a store of any width starts.
-struct StackSlot {
-  RegState spilled{};
-  SlotByte bytes[8] = {};
-
-  /// A register lies here, whole or its low part.
-  [[nodiscard]] bool is_spilled() const { return bytes[7] == SlotByte::spill; }
-  [[nodiscard]] bool is_spilled_whole() const { return bytes[0] == SlotByte::spill; }
-  [[nodiscard]] bool is_spilled_scalar() const { return is_spilled() && spilled.type.base == Base::scalar; }
-  [[nodiscard]] bool is_spilled_scalar_whole() const {
-    return is_spilled_whole() && spilled.type.base == Base::scalar;
-  }
-};
-
-inline constexpr u32 max_slots = 64;  ///< 512 bytes
 
 struct ReturnRange {
   s32 min = 0;
@@ -31,8 +11,17 @@ struct ReturnRange {
 };
 
 struct Frame {
+  Frame() = default;
+  Frame& operator=(const Frame&) = delete;
+
   RegState regs[reg_count];
-  s32 callsite = -1;  ///< the calling instruction; -1 for the first frame
+  Stack slots;
+  /// Registers, and slots' registers, whose number matters for safety, as bits. Only checkpoints have marks:
+  /// they begin with none, and what is asked for precisely is marked in the states that it came through.
+  u64 precise_slots = 0;
+  u16 precise_regs = 0;
+  u16 slot_count = 0;  ///< allocated slots (kernel: allocated_stack / 8)
+  s32 callsite = -1;   ///< the calling instruction; -1 for the first frame
   u32 frameno = 0;
   u32 subprogno = 0;
   u32 callback_depth = 0;
@@ -40,9 +29,11 @@ struct Frame {
   u32 async_entry_count = 0;  ///< how many asynchronous callbacks led here
   bool in_callback = false;
   bool in_async_callback = false;
-  u16 slot_count = 0;  ///< allocated slots (kernel: allocated_stack / 8)
-  u16 slot_capacity = 0;
-  StackSlot* slots = nullptr;  ///< owned by the StatePool
+  u32 refs = 1;  ///< states that refer to it; with more than one none of them changes it
+
+ private:
+  friend class StatePool;
+  Frame(const Frame&) = default;
 };
 
 }  // namespace skep::verifier

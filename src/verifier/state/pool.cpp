@@ -1,5 +1,5 @@
-// The pool behind states; see pool.hpp. Blocks are powers of two from 64 bytes on; a freed block's first
-// word links to the next free one of its class.
+// The pool behind states; see pool.hpp. A freed block's first word links to the next free one of its size:
+// the last one freed, which is still in the cache, is the first to be used again.
 #include "verifier/state/pool.hpp"
 
 #include <algorithm>
@@ -11,29 +11,39 @@ namespace skep::verifier {
 namespace {
 
 constexpr std::size_t chunk_bytes = 256 * 1024;
+constexpr u32 first_history = 40;  ///< a checkpoint is forced at the next prune point after so many entries
 
-u32 class_for(std::size_t bytes) {
-  const std::size_t rounded = std::bit_ceil(std::max<std::size_t>(bytes, 64));
-  return static_cast<u32>(std::countr_zero(rounded)) - 6;
-}
+std::size_t history_bytes(u32 capacity) { return sizeof(History) + capacity * sizeof(JumpEntry); }
 
 }  // namespace
 
-void* StatePool::take(u32 size_class) {
+const StackSlot Stack::empty_slot{};
+
+u32 StatePool::class_of(std::size_t bytes) {
+  if (bytes <= small_bytes) return static_cast<u32>((bytes + step - 1) / step);
+  return static_cast<u32>(small_bytes / step) +
+         static_cast<u32>(std::bit_width((bytes - 1) / small_bytes));
+}
+
+std::size_t StatePool::bytes_of(u32 size_class) {
+  constexpr u32 smalls = small_bytes / step;
+  return size_class <= smalls ? size_class * step : small_bytes << (size_class - smalls);
+}
+
+void* StatePool::take(std::size_t bytes) {
+  const u32 size_class = class_of(bytes);
   SKEP_ASSERT(size_class < class_count);
   if (void* block = free_[size_class]) {
     std::memcpy(&free_[size_class], block, sizeof(void*));
     return block;
   }
-  const std::size_t bytes = std::size_t{64} << size_class;
-  if (bytes > chunk_bytes / 4) {
-    chunks_.push_back(std::make_unique<std::byte[]>(bytes));
-    return chunks_.back().get();
-  }
+  bytes = bytes_of(size_class);
   if (left_ < bytes) {
-    chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(chunk_bytes));
+    const std::size_t wanted = std::max(bytes, chunk_bytes);
+    chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(wanted));
+    bytes_ += wanted;
     next_ = chunks_.back().get();
-    left_ = chunk_bytes;
+    left_ = wanted;
   }
   void* block = next_;
   next_ += bytes;
@@ -41,91 +51,144 @@ void* StatePool::take(u32 size_class) {
   return block;
 }
 
-void StatePool::give(void* memory, u32 size_class) {
+void StatePool::give(void* memory, std::size_t bytes) {
+  const u32 size_class = class_of(bytes);
   std::memcpy(memory, &free_[size_class], sizeof(void*));
   free_[size_class] = memory;
 }
 
-template <class T>
-void StatePool::reserve(T*& array, u32& capacity, u32 used, u32 wanted) {
-  if (wanted <= capacity) return;
-  const u32 size_class = class_for(wanted * sizeof(T));
-  T* bigger = static_cast<T*>(take(size_class));
-  if (used != 0) std::memcpy(static_cast<void*>(bigger), array, used * sizeof(T));
-  if (capacity != 0) give(array, class_for(capacity * sizeof(T)));
-  array = bigger;
-  capacity = static_cast<u32>((std::size_t{64} << size_class) / sizeof(T));
+// --- frames and their stacks -----------------------------------------------------------------------------
+
+State* StatePool::new_state() { return new (take(sizeof(State))) State; }
+
+Frame* StatePool::new_frame() {
+  auto* frame = new (take(sizeof(Frame))) Frame;
+  frame->slots.pool_ = this;
+  return frame;
 }
 
-State* StatePool::new_state() { return new (take(class_for(sizeof(State)))) State; }
-
-Frame* StatePool::new_frame() { return new (take(class_for(sizeof(Frame)))) Frame; }
+Frame* StatePool::copy_frame(const Frame& from) {
+  auto* frame = new (take(sizeof(Frame))) Frame(from);
+  frame->refs = 1;
+  for (SlotBlock* block : frame->slots.blocks_)
+    if (block != nullptr) ++block->refs;
+  return frame;
+}
 
 void StatePool::release_frame(Frame* frame) {
-  if (frame->slot_capacity != 0) give(frame->slots, class_for(frame->slot_capacity * sizeof(StackSlot)));
-  give(frame, class_for(sizeof(Frame)));
+  if (--frame->refs != 0) return;
+  for (SlotBlock* block : frame->slots.blocks_)
+    if (block != nullptr && --block->refs == 0) give(block, sizeof(SlotBlock));
+  give(frame, sizeof(Frame));
 }
 
-void StatePool::release(State* state) {
-  for (Frame* frame : state->frame)
-    if (frame != nullptr) release_frame(frame);
-  if (state->ref_capacity != 0) give(state->refs, class_for(state->ref_capacity * sizeof(Reference)));
-  if (state->history_capacity != 0)
-    give(state->history, class_for(state->history_capacity * sizeof(JumpEntry)));
-  give(state, class_for(sizeof(State)));
+void StatePool::make_block_own(Stack& stack, u32 index) {
+  auto* own = static_cast<SlotBlock*>(take(sizeof(SlotBlock)));
+  own->refs = 1;
+  if (SlotBlock* const shared = stack.blocks_[index]; shared != nullptr) {
+    const u64 present = stack.present_ >> (index * SlotBlock::slot_count);
+    for (u32 i = 0; i < SlotBlock::slot_count; ++i)
+      if ((present >> i & 1) != 0) own->slots[i] = shared->slots[i];
+    --shared->refs;
+  }
+  stack.blocks_[index] = own;
 }
 
-void StatePool::grow_stack(Frame& frame, u32 count) {
-  if (count <= frame.slot_count) return;
-  u32 capacity = frame.slot_capacity;
-  reserve(frame.slots, capacity, frame.slot_count, count);
-  frame.slot_capacity = static_cast<u16>(capacity);
-  for (u32 i = frame.slot_count; i < count; ++i) new (&frame.slots[i]) StackSlot;
-  frame.slot_count = static_cast<u16>(count);
-}
+void Stack::make_own(u32 block) { pool_->make_block_own(*this, block); }
 
-void StatePool::copy_frame(Frame& to, const Frame& from) {
-  u32 capacity = to.slot_capacity;
-  StackSlot* slots = to.slots;
-  reserve(slots, capacity, 0, from.slot_count);
-  to = from;
-  to.slots = slots;
-  to.slot_capacity = static_cast<u16>(capacity);
-  if (from.slot_count != 0)
-    std::memcpy(static_cast<void*>(slots), from.slots, from.slot_count * sizeof(StackSlot));
-}
-
-void StatePool::copy(State& to, const State& from) {
-  State old = to;
-  reserve(old.refs, old.ref_capacity, 0, from.ref_count);
-  reserve(old.history, old.history_capacity, 0, from.history_count);
-  to = from;
-  to.refs = old.refs;
-  to.ref_capacity = old.ref_capacity;
-  to.history = old.history;
-  to.history_capacity = old.history_capacity;
-  if (from.ref_count != 0) std::memcpy(to.refs, from.refs, from.ref_count * sizeof(Reference));
-  if (from.history_count != 0) std::memcpy(to.history, from.history, from.history_count * sizeof(JumpEntry));
-  for (u32 i = 0; i < limits::max_call_frames; ++i) {
-    to.frame[i] = old.frame[i];
-    if (i > from.curframe) {
-      if (to.frame[i] != nullptr) release_frame(to.frame[i]);
-      to.frame[i] = nullptr;
-      continue;
-    }
-    if (to.frame[i] == nullptr) to.frame[i] = new_frame();
-    copy_frame(*to.frame[i], *from.frame[i]);
+void StatePool::drop_slots(Frame& frame, u64 slots) {
+  Stack& stack = frame.slots;
+  stack.present_ &= ~slots;
+  constexpr u64 whole = (u64{1} << SlotBlock::slot_count) - 1;
+  for (u32 i = 0; i < Stack::block_count; ++i) {
+    SlotBlock*& block = stack.blocks_[i];
+    if (block == nullptr || (stack.present_ >> (i * SlotBlock::slot_count) & whole) != 0) continue;
+    if (--block->refs == 0) give(block, sizeof(SlotBlock));
+    block = nullptr;
   }
 }
 
+void Frames::make_own(u32 i) {
+  Frame* const shared = at_[i];
+  at_[i] = shared->slots.pool_->copy_frame(*shared);
+  --shared->refs;
+}
+
+// --- states ----------------------------------------------------------------------------------------------
+
+void StatePool::release(State* state) {
+  for (Frame* frame : state->frame.at_)
+    if (frame != nullptr) release_frame(frame);
+  if (state->ref_capacity != 0) give(state->refs, state->ref_capacity * sizeof(Reference));
+  if (state->history != nullptr) release_history(state->history);
+  give(state, sizeof(State));
+}
+
+State* StatePool::copy(const State& from) {
+  auto* state = new (take(sizeof(State))) State(from);
+  for (u32 i = 0; i < from.curframe; ++i) ++state->frame.at_[i]->refs;
+  state->frame.at_[from.curframe] = copy_frame(*from.frame[from.curframe]);
+  if (state->history != nullptr) ++state->history->refs;
+  state->ref_capacity = state->ref_count;
+  state->refs = nullptr;
+  if (from.ref_count != 0) {
+    state->refs = static_cast<Reference*>(take(from.ref_count * sizeof(Reference)));
+    std::memcpy(state->refs, from.refs, from.ref_count * sizeof(Reference));
+  }
+  return state;
+}
+
 void StatePool::push_reference(State& state, const Reference& reference) {
-  reserve(state.refs, state.ref_capacity, state.ref_count, state.ref_count + 1);
+  if (state.ref_count == state.ref_capacity) {
+    const u32 capacity = state.ref_capacity * 2 + 2;
+    auto* bigger = static_cast<Reference*>(take(capacity * sizeof(Reference)));
+    if (state.ref_count != 0) std::memcpy(bigger, state.refs, state.ref_count * sizeof(Reference));
+    if (state.ref_capacity != 0) give(state.refs, state.ref_capacity * sizeof(Reference));
+    state.refs = bigger;
+    state.ref_capacity = capacity;
+  }
   state.refs[state.ref_count++] = reference;
 }
 
+// --- histories -------------------------------------------------------------------------------------------
+
+void StatePool::release_history(History* history) {
+  if (--history->refs == 0) give(history, history_bytes(history->capacity));
+}
+
+/// A history of the state's own, with room for `wanted` entries.
+void StatePool::own_history(State& state, u32 wanted) {
+  const u32 capacity = std::max(first_history, std::bit_ceil(wanted));
+  auto* own = new (take(history_bytes(capacity))) History;
+  own->capacity = capacity;
+  own->used = state.history_count;
+  if (state.history_count != 0)
+    std::memcpy(own->entries(), state.history->entries(), state.history_count * sizeof(JumpEntry));
+  if (state.history != nullptr) release_history(state.history);
+  state.history = own;
+}
+
 void StatePool::push_history(State& state, const JumpEntry& entry) {
-  reserve(state.history, state.history_capacity, state.history_count, state.history_count + 1);
-  state.history[state.history_count++] = entry;
+  History* history = state.history;
+  const u32 count = state.history_count;
+  const bool taken = history != nullptr && history->refs != 1 && history->used != count;
+  if (history == nullptr || taken || count == history->capacity) {
+    own_history(state, count + 1);
+    history = state.history;
+  }
+  history->entries()[count] = entry;
+  history->used = state.history_count = count + 1;
+}
+
+JumpEntry& StatePool::last_history(State& state) {
+  if (state.history->refs != 1) own_history(state, state.history_count);
+  return state.history->entries()[state.history_count - 1];
+}
+
+void StatePool::clear_history(State& state) {
+  if (state.history != nullptr) release_history(state.history);
+  state.history = nullptr;
+  state.history_count = 0;
 }
 
 }  // namespace skep::verifier

@@ -1,5 +1,6 @@
 // Memory for states, frames, stacks, references and histories of one verification: chunks cut into
-// free lists by size, all released together. Copying a state copies only what it uses.
+// free lists by size, all released together. Copying a state copies its registers; stacks, callers and
+// histories are shared (stack.hpp, state.hpp).
 #pragma once
 #include <memory>
 #include <vector>
@@ -18,28 +19,46 @@ class StatePool {
   [[nodiscard]] State* new_state();
   /// A frame with no stack slots and default registers.
   [[nodiscard]] Frame* new_frame();
-  /// Gives back the state and all that it owns.
+  /// Gives back the state and all that it alone refers to.
   void release(State* state);
   void release_frame(Frame* frame);
-  /// Makes `to` equal to `from`: frames, references and history are copied; parent and branches, too.
-  void copy(State& to, const State& from);
-  void copy_frame(Frame& to, const Frame& from);
-  /// At least `count` slots; new ones are invalid.
-  void grow_stack(Frame& frame, u32 count);
+  /// A new state equal to `from`; parent and branches, too.
+  [[nodiscard]] State* copy(const State& from);
+  /// At least `count` slots; new ones are empty.
+  void grow_stack(Frame& frame, u32 count) {
+    if (count > frame.slot_count) frame.slot_count = static_cast<u16>(count);
+  }
+  /// The slots of the mask become empty.
+  void drop_slots(Frame& frame, u64 slots);
   void push_reference(State& state, const Reference& reference);
   void push_history(State& state, const JumpEntry& entry);
-  void clear_history(State& state) { state.history_count = 0; }
+  /// The last entry, for this state to change.
+  [[nodiscard]] JumpEntry& last_history(State& state);
+  void clear_history(State& state);
+
+  /// Bytes taken from the system so far: none is given back before the end, so this is the peak.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
-  [[nodiscard]] void* take(u32 size_class);
-  void give(void* memory, u32 size_class);
-  template <class T>
-  void reserve(T*& array, u32& capacity, u32 used, u32 wanted);
+  friend class Stack;
+  friend class Frames;
+  [[nodiscard]] Frame* copy_frame(const Frame& from);
+  void make_block_own(Stack& stack, u32 block);
+  void own_history(State& state, u32 wanted);
+  void release_history(History* history);
+  [[nodiscard]] void* take(std::size_t bytes);
+  void give(void* memory, std::size_t bytes);
 
-  static constexpr u32 class_count = 32;  ///< class n: 64 << n bytes
+  static constexpr std::size_t step = 64;           ///< small sizes are multiples of it
+  static constexpr std::size_t small_bytes = 4096;  ///< larger ones are powers of two
+  static constexpr u32 class_count = small_bytes / step + 1 + 20;
+  [[nodiscard]] static u32 class_of(std::size_t bytes);
+  [[nodiscard]] static std::size_t bytes_of(u32 size_class);
+
   std::vector<std::unique_ptr<std::byte[]>> chunks_;
   std::byte* next_ = nullptr;
   std::size_t left_ = 0;
+  std::size_t bytes_ = 0;
   void* free_[class_count] = {};
 };
 

@@ -65,9 +65,9 @@ void append_pointer_facts(std::string& out, const RegState& reg, bool& comma) {
 
 }  // namespace
 
-std::string reg_text(const RegState& reg, u32 frameno) {
+std::string reg_text(const RegState& reg, u32 frameno, bool precise) {
   std::string out;
-  if (reg.is_scalar() && reg.precise) out += 'P';
+  if (reg.is_scalar() && precise) out += 'P';
   if (reg.is_const()) {
     append_signed(out, static_cast<s64>(reg.num.var_off.value));
     return out;
@@ -104,7 +104,7 @@ namespace {
 constexpr char byte_letter[] = {'?', 'r', 'm', '0', 'd', 'i', 'f'};
 
 /// "=????scalar()" or "=mmmmmmmm" for one slot; empty if nothing is known of it.
-std::string slot_text(const StackSlot& slot, u32 frameno) {
+std::string slot_text(const StackSlot& slot, u32 frameno, bool precise) {
   std::string letters;
   bool valid = false;
   for (const SlotByte byte : slot.bytes) {
@@ -114,7 +114,7 @@ std::string slot_text(const StackSlot& slot, u32 frameno) {
   if (!valid) return {};
   if (!slot.is_spilled()) return letters;
   letters.resize(letters.find('r'));
-  return letters + reg_text(slot.spilled, frameno);
+  return letters + reg_text(slot.spilled, frameno, precise);
 }
 
 /// Only the first slot of a dynptr is shown.
@@ -151,7 +151,7 @@ void print_frame(Log& log, const State& state, const Frame& frame, const Scratch
   for (u32 i = 0; i < reg_count; ++i) {
     if (frame.regs[i].type.base == Base::not_init) continue;
     if (scratched != nullptr && (scratched->regs >> i & 1) == 0) continue;
-    log.write(fmt::format(" R{}={}", i, reg_text(frame.regs[i], frame.frameno)));
+    log.write(fmt::format(" R{}={}", i, reg_text(frame.regs[i], frame.frameno, (frame.precise_regs >> i & 1) != 0)));
   }
   for (u32 i = 0; i < frame.slot_count; ++i) {
     if (scratched != nullptr && (scratched->slots >> i & 1) == 0) continue;
@@ -164,7 +164,7 @@ void print_frame(Log& log, const State& state, const Frame& frame, const Scratch
       print_dynptr(log, frame.slots[i].spilled, i);
       continue;
     }
-    const std::string text = slot_text(frame.slots[i], frame.frameno);
+    const std::string text = slot_text(frame.slots[i], frame.frameno, (frame.precise_slots >> i & 1) != 0);
     if (!text.empty()) log.write(fmt::format(" fp{}={}", -8 * (static_cast<s32>(i) + 1), text));
   }
   // Locks of maps have no id: where one is the first, nothing is shown.

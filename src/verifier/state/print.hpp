@@ -10,8 +10,8 @@ namespace skep::verifier {
 
 /// "ctx", "map_value_or_null", "rdonly_mem", "fp", "scalar", ... (kernel: reg_type_str()).
 [[nodiscard]] std::string type_text(RegType type);
-/// One register, as it stands in frame `frameno`: "scalar(id=1,umax=9)", "fp-8", "P5".
-[[nodiscard]] std::string reg_text(const RegState& reg, u32 frameno);
+/// One register, as it stands in frame `frameno`: "scalar(id=1,umax=9)", "fp-8", and if `precise`, "P5".
+[[nodiscard]] std::string reg_text(const RegState& reg, u32 frameno, bool precise = false);
 
 /// What was read or written since the last state was printed.
 struct Scratched {

@@ -39,15 +39,15 @@ struct RegState {
     u32 by_lock;      ///< interrupt flags among stack slots: 1: bpf_res_spin_lock_irqsave() stored it
   };
   Scalar num{};
-  u32 id = 0;            ///< 0: none
-  u32 ref_obj_id = 0;    ///< the acquired reference it depends on; 0: none
-  bool precise = false;  ///< its number matters for safety (scalars)
+  u32 id = 0;          ///< 0: none
+  u32 ref_obj_id = 0;  ///< the acquired reference it depends on; 0: none
 
   [[nodiscard]] bool is_scalar() const { return type.base == Base::scalar; }
   [[nodiscard]] bool is_const() const { return is_scalar() && num.is_const(); }
   [[nodiscard]] u32 base_id() const { return id & ~id_add_const; }
 };
 static_assert(std::is_trivially_copyable_v<RegState>);
+static_assert(sizeof(RegState) == 96);
 
 /// What an iterator's first stack slot says of it: has it ended, and how often was it advanced.
 enum class IterState : u8 { invalid, active, drained };

@@ -32,8 +32,48 @@ inline constexpr u32 frame_mask = 0x7, spi_mask = 0x3f, spi_shift = 3, stack_acc
                      dst_reg_stack = 1u << 10, src_reg_stack = 1u << 11;
 }
 
+/// A path's steps since its last checkpoint. Paths that go different ways from one place share the entries up
+/// to there: each sees the first `count` of them, and whoever adds where another has gone on makes a copy.
+struct History {
+  u32 refs = 1;
+  u32 used = 0;
+  u32 capacity = 0;
+  u32 unused = 0;
+  [[nodiscard]] JumpEntry* entries() { return reinterpret_cast<JumpEntry*>(this + 1); }  // behind it
+};
+static_assert(sizeof(History) % alignof(JumpEntry) == 0);
+
+/// The frames of a state, outermost first. Callers are shared between states until one of them writes (any
+/// access that is not const): a reference into a caller must not be kept across a copy of the state. The
+/// innermost frame is always the state's own.
+class Frames {
+ public:
+  Frames() = default;
+  Frames& operator=(const Frames&) = delete;
+
+  [[nodiscard]] const Frame* operator[](u32 i) const { return at_[i]; }
+  [[nodiscard]] Frame* operator[](u32 i) {
+    if (at_[i]->refs != 1) [[unlikely]]
+      make_own(i);
+    return at_[i];
+  }
+  /// For a frame known to be this state's own.
+  [[nodiscard]] Frame& own(u32 i) { return *at_[i]; }
+  void set(u32 i, Frame* frame) { at_[i] = frame; }
+
+ private:
+  friend class StatePool;
+  friend struct State;
+  Frames(const Frames&) = default;
+  void make_own(u32 i);
+  Frame* at_[limits::max_call_frames] = {};
+};
+
 struct State {
-  Frame* frame[limits::max_call_frames] = {};
+  State() = default;
+  State& operator=(const State&) = delete;
+
+  Frames frame;
   State* parent = nullptr;  ///< the checkpoint this path continues
   u32 branches = 0;         ///< paths from here that are not finished
   u32 insn_idx = 0;
@@ -46,7 +86,7 @@ struct State {
   bool speculative = false;
   bool in_sleepable = false;
   bool evicted = false;  ///< no longer compared with; kept for the paths that go on from it
-  bool cleaned = false;  ///< dead registers and slots are already dropped
+  u32 evicted_at = 0;    ///< where it stands among those
   u32 active_locks = 0;
   bool active_rcu_lock = false;
   u32 active_preempt_locks = 0;
@@ -57,13 +97,16 @@ struct State {
   u32 ref_capacity = 0;
   Reference* refs = nullptr;
   u32 history_count = 0;
-  u32 history_capacity = 0;
-  JumpEntry* history = nullptr;
+  History* history = nullptr;
   State* equal_state = nullptr;  ///< of a loop's back edge: what it was found equal to
 
-  [[nodiscard]] Frame& cur() { return *frame[curframe]; }
+  [[nodiscard]] Frame& cur() { return frame.own(curframe); }
   [[nodiscard]] const Frame& cur() const { return *frame[curframe]; }
-  [[nodiscard]] RegState* regs() { return frame[curframe]->regs; }
+  [[nodiscard]] RegState* regs() { return frame.own(curframe).regs; }
+
+ private:
+  friend class StatePool;
+  State(const State&) = default;
 };
 
 }  // namespace skep::verifier

@@ -52,10 +52,8 @@ Status Walk::check_neg_end(const Insn& insn) {
   RegState& dst = regs()[insn.dst];
   if (!dst.is_scalar()) return check_reg(insn.dst, Use::dest);
   CHECK(check_reg(insn.dst, Use::dest_keep));
-  const bool precise = dst.precise;
   const Scalar before = dst.num;
   mark_unknown(dst);
-  dst.precise = precise;
   dst.num = before;
   alu(insn, dst.num, before);
   return passed;
@@ -169,7 +167,6 @@ Status Walk::adjust_registers(const Insn& insn) {
     const RegState ptr = dst;
     return adjust_pointer(insn, ptr, src);
   }
-  if (dst.precise) CHECK(mark_precise(insn.src));
   return adjust_scalars(insn, dst, src);
 }
 

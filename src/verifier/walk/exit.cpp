@@ -46,9 +46,10 @@ Status Walk::check_resource_leak(std::string_view what, bool locks_too) {
 
 /// bpf_throw() unwinds every frame at once: nothing may be held in any of them.
 bool Walk::throws(const Insn& insn) const {
-  const btf::Btf* types = insn.src == uapi::PSEUDO_KFUNC_CALL ? kernel_btf() : nullptr;
-  return types != nullptr && insn.code == (op::JMP | op::CALL) && insn.off == 0 && insn.imm > 0 &&
-         types->name(static_cast<u32>(insn.imm)) == "bpf_throw";
+  if (insn.code != (op::JMP | op::CALL) || insn.src != uapi::PSEUDO_KFUNC_CALL || insn.off != 0 || insn.imm <= 0)
+    return false;
+  const btf::Btf* types = kernel_btf();
+  return types != nullptr && types->name(static_cast<u32>(insn.imm)) == "bpf_throw";
 }
 
 Status Walk::leave_by_exception(bool& path_ends) {
@@ -95,7 +96,7 @@ Status Walk::return_from_subprog() {
     print_frame(e.log, state, caller, nullptr);
   }
   e.pool.release_frame(&callee);
-  state.frame[state.curframe--] = nullptr;
+  state.frame.set(state.curframe--, nullptr);
   e.insn_idx = next;
   live.forget_current();
   if (callback) {

@@ -215,11 +215,13 @@ void Walk::mark_null_outcome(State& state, u32 regno, bool is_null) {
   const RegState tested = state.regs()[regno];
   if (tested.ref_obj_id != 0 && tested.ref_obj_id == tested.id && is_null)
     release_reference_id(state, tested.id);
-  for_each_reg(state, [&](RegState& reg) {
-    if (!reg.type.maybe_null() || reg.id != tested.id) return;
-    if (reg.num.smin != 0 || reg.num.smax != 0) return;
+  const auto which = [&](const RegState& reg) {
+    if (!reg.type.maybe_null() || reg.id != tested.id) return false;
+    if (reg.num.smin != 0 || reg.num.smax != 0) return false;
     // A node in a list or tree stands somewhere inside its object.
-    if (reg.off != 0 && (reg.type.base != Base::btf_id || (reg.type.flags & tf::alloc) == 0)) return;
+    return reg.off == 0 || (reg.type.base == Base::btf_id && (reg.type.flags & tf::alloc) != 0);
+  };
+  for_each_reg(state, which, [&](RegState& reg) {
     if (is_null) {
       reg.type = Base::scalar;
       reg.id = 0;
@@ -237,20 +239,25 @@ void Walk::mark_null_outcome(State& state, u32 regno, bool is_null) {
 /// id.
 void Walk::collect_linked(State& state, u32 id, LinkedRegs& linked) {
   id &= ~id_add_const;
-  auto take = [&](RegState& reg, u32 frame, u32 index, bool is_reg) {
-    if (!reg.is_scalar() || reg.base_id() != id) return;
-    if (!linked.push({static_cast<u8>(frame), static_cast<u8>(index), is_reg})) {
-      reg.id = 0;
-      reg.off = 0;
-    }
+  const auto is_one = [&](const RegState& reg) { return reg.is_scalar() && reg.base_id() == id; };
+  const auto unlink = [](RegState& reg) {
+    reg.id = 0;
+    reg.off = 0;
   };
   for (u32 f = state.curframe + 1; f-- > 0;) {
-    Frame& frame = *state.frame[f];
+    const auto frame = [&]() -> const Frame& { return *std::as_const(state).frame[f]; };  // may become another
     const u32 live_regs = e.program.notes[frame_insn_idx(state, f)].live_regs_before;
     for (u32 i = 0; i < frame_pointer; ++i)
-      if ((live_regs >> i & 1) != 0) take(frame.regs[i], f, i, true);
-    for (u32 i = 0; i < frame.slot_count; ++i)
-      if (frame.slots[i].is_spilled()) take(frame.slots[i].spilled, f, i, false);
+      if ((live_regs >> i & 1) != 0 && is_one(frame().regs[i]) &&
+          !linked.push({static_cast<u8>(f), static_cast<u8>(i), true}))
+        unlink(state.frame[f]->regs[i]);
+    for (u64 left = frame().slots.present(); left != 0; left &= left - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(left));
+      const StackSlot& slot = frame().slots[i];
+      if (slot.is_spilled() && is_one(slot.spilled) &&
+          !linked.push({static_cast<u8>(f), static_cast<u8>(i), false}))
+        unlink(state.frame[f]->slots[i].spilled);
+    }
   }
 }
 

@@ -32,9 +32,12 @@ void Walk::find_good_packet_pointers(State& state, const RegState& ptr, bool rig
     return;
   const s32 range = ptr.off + (right_open ? 1 : 0);
   const RegState wanted = ptr;
-  for_each_reg(state, [&](RegState& reg) {
-    if (reg.type == wanted.type && reg.id == wanted.id) reg.range = std::max(reg.range, range);
-  });
+  for_each_reg(
+      state,
+      [&](const RegState& reg) {
+        return reg.type == wanted.type && reg.id == wanted.id && reg.range < range;
+      },
+      [&](RegState& reg) { reg.range = range; });
 }
 
 /// The pointer is at the end, or beyond it (`right_open`): the same check again has a known outcome.

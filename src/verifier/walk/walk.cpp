@@ -35,7 +35,7 @@ Status Walk::run_subprog(u32 subprog) {
   State& state = *e.cur;
   state.branches = 1;
   state.in_sleepable = (e.input.prog_flags & uapi::F_SLEEPABLE) != 0;
-  state.frame[0] = e.pool.new_frame();
+  state.frame.set(0, e.pool.new_frame());
   state.first_insn_idx = e.insn_idx;
   state.last_insn_idx = ~u32{0};
   prepare_entry(subprog);
@@ -144,8 +144,7 @@ Status Walk::end_of_path(bool& finished) {
 }
 
 Status Walk::push_path(u32 insn_idx, u32 prev_insn_idx, State*& pushed) {
-  State* copy = e.pool.new_state();
-  e.pool.copy(*copy, *e.cur);
+  State* copy = e.pool.copy(*e.cur);
   pending.push_back({copy, insn_idx, prev_insn_idx, e.log.position()});
   if (pending.size() > limits::max_pending_branches)
     return e.reject(EFAULT, "The sequence of {} jumps is too complex.\n", pending.size());

@@ -4,6 +4,9 @@
 // prune/ (states seen before, precision). Env holds the state; a function that refuses has said why in the
 // log.
 #pragma once
+#include <bit>
+#include <utility>
+
 #include "progs/prog_type.hpp"
 #include "verifier/env.hpp"
 #include "verifier/kfunc/kfunc.hpp"
@@ -126,8 +129,8 @@ class Walk {
   void clear_caller_saved(Frame& frame);
   void assign_scalar_id(RegState& reg);
   Status check_bounds_sane(RegState& reg, std::string_view where);
-  template <class F>
-  void for_each_reg(State& state, F&& visit);
+  template <class Which, class Change>
+  void for_each_reg(State& state, Which&& which, Change&& change);
 
   // --- alu.cpp, pointer_math.cpp -----------------------------------------------------------------------
   Status check_alu(const isa::Insn& insn);
@@ -198,12 +201,14 @@ class Walk {
   Status check_pointer_unmodified(const RegState& reg, u32 regno, bool fixed_off_ok);
   Status record_pointer_type(RegType type, bool allow_trust_mismatch);
   bool may_access_packet(const CallMeta* meta, Access access);
+  /// The frame whose stack the pointer points to: to write to, or only to look at.
   Frame& frame_of(const RegState& reg) { return *e.cur->frame[reg.frameno]; }
+  const Frame& stack_of(const RegState& reg) const { return *std::as_const(*e.cur).frame[reg.frameno]; }
   Status check_stack_bounds(u32 regno, s32 off, s32 size, Access access);
   Status stack_write_fixed(Frame& frame, s32 off, u32 size, s32 value_regno);
   Status stack_write_variable(Frame& frame, u32 regno, s32 off, u32 size, s32 value_regno);
   Status stack_read_fixed(Frame& frame, s32 off, u32 size, s32 dst_regno);
-  Status stack_read_narrow(Frame& frame, StackSlot& slot, s32 off, u32 size, u32 spill_size, s32 dst_regno,
+  Status stack_read_narrow(Frame& frame, const StackSlot& slot, s32 off, u32 size, u32 spill_size, s32 dst_regno,
                            u32& history_flags);
   void set_from_stack_bytes(const Frame& frame, s32 min_off, s32 max_off, u32 dst_regno);
   Status check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, Access access,
@@ -256,7 +261,7 @@ class Walk {
   Status check_const_string(u32 regno);
   enum class DynptrPlace : u8 { ok, unallocated, bad };
   DynptrPlace dynptr_place(const RegState& reg, u32& spi);
-  RegState* dynptr_behind(RegState& reg);
+  const RegState* dynptr_behind(const RegState& reg);
   Status check_dynptr_arg(u32 regno, const helpers::ArgSpec& spec);
   Status use_dynptr(u32 regno, bool constant, DynptrKind wanted);
   Status make_dynptr(u32 regno, DynptrKind kind, u32 ref_obj_id);
@@ -380,7 +385,8 @@ class Walk {
   void clean_state(State& state);
   bool states_equal(const State& old, const State& cur, Exactness exact);
   bool frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactness exact);
-  bool reg_safe(const RegState& old, const RegState& cur, Exactness exact);
+  bool reg_safe(const RegState& old, bool precise, const RegState& cur, Exactness exact);
+  bool slot_safe(const StackSlot& was, bool precise, const StackSlot& now, u64 telling, Exactness exact);
   bool stack_safe(const Frame& old, const Frame& cur, Exactness exact);
   bool refs_safe(const State& old, const State& cur);
   Status reject_infinite_loop(const State& old);
@@ -399,7 +405,6 @@ class Walk {
   int backtrack_exit(s32 subseq_idx);
   int backtrack_call_or_tail(s32 idx, s32 subseq_idx);
   void mark_all_precise(State& state);
-  void mark_all_imprecise(State& state);
   Status propagate_precision(const State& old, State& cur, bool* changed);
   // loops: strongly connected components being explored
   bool scc_chain(const State& state, SccChain& chain) const;
@@ -457,14 +462,19 @@ class Walk {
   RegState immediate[2];  ///< the immediate of a jump as a register, for either branch
 };
 
-/// Visits every register of every frame, and every spilled one.
-template <class F>
-void Walk::for_each_reg(State& state, F&& visit) {
+/// Changes the registers of every frame, and the spilled ones, of which `which` is true. Two functions,
+/// because whatever may be changed is first made the state's own (state/stack.hpp).
+template <class Which, class Change>
+void Walk::for_each_reg(State& state, Which&& which, Change&& change) {
   for (u32 f = 0; f <= state.curframe; ++f) {
-    Frame& frame = *state.frame[f];
-    for (RegState& reg : frame.regs) visit(reg);
-    for (u32 i = 0; i < frame.slot_count; ++i)
-      if (frame.slots[i].is_spilled()) visit(frame.slots[i].spilled);
+    const auto frame = [&]() -> const Frame& { return *std::as_const(state).frame[f]; };  // may become another
+    for (u32 i = 0; i < reg_count; ++i)
+      if (which(frame().regs[i])) change(state.frame[f]->regs[i]);
+    for (u64 left = frame().slots.present(); left != 0; left &= left - 1) {
+      const u32 i = static_cast<u32>(std::countr_zero(left));
+      const StackSlot& slot = frame().slots[i];
+      if (slot.is_spilled() && which(slot.spilled)) change(state.frame[f]->slots[i].spilled);
+    }
   }
 }
 
