@@ -27,7 +27,8 @@ struct InsnAux {
   bool loop_inline_seen = false, fits_inline_loop = false;
   s32 call_map_index = -1;  ///< of the map in R1 of a helper call, into Program::used_maps
   s64 constant_key = -1;
-  RegType pointer_type{};  ///< of the base register of a load or store
+  const maps::MapFacts* paired_map = nullptr;  ///< the helper called here was found to take it
+  RegType pointer_type{};                      ///< of the base register of a load or store
   u32 ctx_field_size = 0;
   u32 kernel_type = 0;  ///< as InsnFacts has it
   s32 kernel_off = 0;

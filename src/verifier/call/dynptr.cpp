@@ -159,9 +159,7 @@ Status Walk::destroy_dynptr_at(Frame& frame, u32 spi) {
   return passed;
 }
 
-void Walk::clear_dynptr_slots(Frame& frame, u32 spi) {
-  e.pool.drop_slots(frame, u64{3} << (spi - 1));
-}
+void Walk::clear_dynptr_slots(Frame& frame, u32 spi) { e.pool.drop_slots(frame, u64{3} << (spi - 1)); }
 
 /// The release of the dynptr at the stack pointer: of every copy of it, too.
 Status Walk::release_dynptr(const RegState& reg) {

@@ -152,7 +152,7 @@ bool Walk::may_change_sockets(s32 func_id) const {
 }
 
 Status Walk::check_map_helper_pair(const maps::MapFacts* map, s32 func_id) {
-  if (map == nullptr) return passed;
+  if (map == nullptr || aux().paired_map == map) return passed;  // the function of a call is always the same
   const bool sockets = map->type == MapType::sockmap || map->type == MapType::sockhash;
   if (sockets && (func_id == map_update_elem || func_id == map_delete_elem)) {
     if (may_change_sockets(func_id)) return passed;
@@ -169,7 +169,10 @@ Status Walk::check_map_helper_pair(const maps::MapFacts* map, s32 func_id) {
     func_listed = func_listed || p.func == func_id;
     func_ok = func_ok || (p.map == map->type && p.func == func_id);
   }
-  if ((!map_listed || map_ok) && (!func_listed || func_ok)) return passed;
+  if ((!map_listed || map_ok) && (!func_listed || func_ok)) {
+    aux().paired_map = map;
+    return passed;
+  }
   return e.reject(EINVAL, "cannot pass map_type {} into func {}\n", static_cast<u32>(map->type),
                   helper_text(func_id));
 }

@@ -165,10 +165,16 @@ void update_bounds(Scalar& r) {
 }
 
 void sync_bounds(Scalar& r) {
+  // A known number in step with itself teaches nothing new; most operands are such numbers.
+  if (is_known_in_step(r)) return;
   update_bounds(r);
-  deduce(r);
-  deduce(r);
-  deduce(r);
+  // Three rounds, as the kernel has. A round is a function of the scalar alone: once one has changed nothing,
+  // the next would not, either.
+  for (u32 round = 0; round < 3; ++round) {
+    const Scalar before = r;
+    deduce(r);
+    if (r == before) break;
+  }
   bound_offset(r);
   update_bounds(r);
 }
@@ -182,7 +188,19 @@ void zext_32_to_64(Scalar& r) {
   r.smax = not_negative ? r.smax32 : s64{UINT32_MAX};
 }
 
+/// Any number of so many bytes, in step: what sync_bounds() makes of it (domain tests say so).
+constexpr Scalar any_of_size(u32 bytes) {
+  const u64 most = (u64{1} << (bytes * 8)) - 1;
+  if (bytes == 4) return {{0, most}, 0, static_cast<s64>(most), 0, most};
+  const auto most32 = static_cast<u32>(most);
+  return {{0, most}, 0, static_cast<s64>(most), 0, most, 0, static_cast<s32>(most32), 0, most32};
+}
+
 void coerce_to_size(Scalar& r, u32 bytes) {
+  if (bytes <= 4 && r == Scalar::unknown()) {  // a load from memory of which nothing is known
+    r = any_of_size(bytes);
+    return;
+  }
   const u64 mask = (u64{1} << (bytes * 8)) - 1;
   r.var_off = tnum_cast(r.var_off, bytes);
   if ((r.umin & ~mask) == (r.umax & ~mask)) {
@@ -228,12 +246,6 @@ std::string bounds_violation_text(const Scalar& r, std::string_view where) {
       where, what == nullptr ? "" : what, r.umin, r.umax, static_cast<u64>(r.smin), static_cast<u64>(r.smax),
       r.umin32, r.umax32, static_cast<u32>(r.smin32), static_cast<u32>(r.smax32), r.var_off.value,
       r.var_off.mask);
-}
-
-bool range_within(const Scalar& old, const Scalar& cur) {
-  return old.umin <= cur.umin && old.umax >= cur.umax && old.smin <= cur.smin && old.smax >= cur.smax &&
-         old.umin32 <= cur.umin32 && old.umax32 >= cur.umax32 && old.smin32 <= cur.smin32 &&
-         old.smax32 >= cur.smax32;
 }
 
 }  // namespace skep::verifier

@@ -4,6 +4,7 @@
 // types, no log; the walk adds those. Relies on tnum.hpp and isa/insn.hpp.
 #pragma once
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -21,7 +22,7 @@ struct Scalar {
   s32 smin32 = INT32_MIN, smax32 = INT32_MAX;
   u32 umin32 = 0, umax32 = UINT32_MAX;
 
-  bool operator==(const Scalar&) const = default;
+  bool operator==(const Scalar& other) const { return std::memcmp(this, &other, sizeof(Scalar)) == 0; }
 
   static constexpr Scalar unknown() { return {}; }
   static constexpr Scalar constant(u64 v) {
@@ -42,7 +43,7 @@ struct Scalar {
   }
   [[nodiscard]] bool contains(u64 v) const;  ///< all five facts hold for v
 };
-static_assert(sizeof(Scalar) == 64);
+static_assert(sizeof(Scalar) == 64);  // no padding: compared as bytes
 
 // --- bounds (bounds.cpp) ---------------------------------------------------------------------------------
 
@@ -71,11 +72,21 @@ void coerce_subreg_to_size_sx(Scalar& r, u32 bytes);
 /// "const subreg tnum out of sync with range bounds" (kernel: reg_bounds_sanity_check, whose caller then
 /// forgets the ranges).
 [[nodiscard]] const char* bounds_violation(const Scalar& r);
+/// That it is nullptr for a known number in step with itself, without a call.
+[[nodiscard]] inline bool is_known_in_step(const Scalar& r) {
+  return r.var_off.is_const() && r == Scalar::constant(r.var_off.value);
+}
 /// The kernel's line for such a register, with newline; `where` is "true_reg1", "alu", ...
 [[nodiscard]] std::string bounds_violation_text(const Scalar& r, std::string_view where);
 
-/// Every range of `cur` lies within that of `old` (kernel: range_within).
-[[nodiscard]] bool range_within(const Scalar& old, const Scalar& cur);
+/// Every range of `cur` lies within that of `old` (kernel: range_within). Inline, and without a branch for
+/// each end: two states are compared for every few instructions.
+[[nodiscard]] inline bool range_within(const Scalar& old, const Scalar& cur) {
+  return (static_cast<u32>(old.umin <= cur.umin) & static_cast<u32>(old.umax >= cur.umax) &
+          static_cast<u32>(old.smin <= cur.smin) & static_cast<u32>(old.smax >= cur.smax) &
+          static_cast<u32>(old.umin32 <= cur.umin32) & static_cast<u32>(old.umax32 >= cur.umax32) &
+          static_cast<u32>(old.smin32 <= cur.smin32) & static_cast<u32>(old.smax32 >= cur.smax32)) != 0;
+}
 
 // --- arithmetic (alu.cpp, shift.cpp, extend.cpp) ---------------------------------------------------------
 

@@ -245,8 +245,8 @@ Status Walk::stack_read_fixed(Frame& frame, s32 off, u32 size, s32 dst_regno) {
 }
 
 /// A fill of less than was spilled, or of more.
-Status Walk::stack_read_narrow(Frame&, const StackSlot& slot, s32 off, u32 size, u32 spill_size, s32 dst_regno,
-                               u32& history_flags) {
+Status Walk::stack_read_narrow(Frame&, const StackSlot& slot, s32 off, u32 size, u32 spill_size,
+                               s32 dst_regno, u32& history_flags) {
   RegState& dst = regs()[dst_regno];
   const u32 first = static_cast<u32>(-off - 1);
   if (size <= spill_size && off % 8 == 0) {  // the low part

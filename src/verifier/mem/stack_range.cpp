@@ -23,8 +23,7 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
   if (meta != nullptr && meta->raw_mode)
     for (s32 i = min_off; i < max_off + size; ++i) {
       const u32 byte_idx = static_cast<u32>(-i - 1);
-      if (byte_idx / 8 < frame.slot_count &&
-          stack[byte_idx / 8].bytes[byte_idx % 8] == SlotByte::dynptr)
+      if (byte_idx / 8 < frame.slot_count && stack[byte_idx / 8].bytes[byte_idx % 8] == SlotByte::dynptr)
         return e.reject(EACCES, "potential write to dynptr at off={} disallowed\n", i);
     }
   if (meta != nullptr && meta->raw_mode) {  // filled after the arguments are checked, byte by byte

@@ -36,7 +36,20 @@ u64 telling_bytes(u64 bytes) {
 
 }  // namespace
 
+/// The register of the innermost frame that made the last comparison with `kept` fail makes this one fail,
+/// too: for states at one place it is often the same. It is asked with no id mapped yet, so that what fails
+/// here fails in states_equal(): there ids may be mapped already, which only refuses more.
+bool Walk::differs_as_before(const ExploredState& kept, const State& cur, Exactness exact) {
+  const u32 i = differing_reg = kept.differing_reg;
+  if (i >= reg_count || kept.state->curframe != cur.curframe) return false;
+  if ((e.program.notes[kept.state->insn_idx].live_regs_before >> i & 1) == 0) return false;
+  const Frame& old = std::as_const(*kept.state).cur();
+  idmap.reset(e.id_gen);
+  return !reg_safe(old.regs[i], (old.precise_regs >> i & 1) != 0, cur.cur().regs[i], exact);
+}
+
 bool Walk::states_equal(const State& old, const State& cur, Exactness exact) {
+  differing_reg = reg_count;
   if (old.curframe != cur.curframe) return false;
   if (old.speculative && !cur.speculative) return false;
   if (old.in_sleepable != cur.in_sleepable || old.active_locks != cur.active_locks) return false;
@@ -68,7 +81,10 @@ bool Walk::frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactn
   const u32 live_regs = e.program.notes[insn_idx].live_regs_before;
   for (u32 left = live_regs & ((1u << reg_count) - 1); left != 0; left &= left - 1) {
     const u32 i = static_cast<u32>(std::countr_zero(left));
-    if (!reg_safe(old.regs[i], (old.precise_regs >> i & 1) != 0, cur.regs[i], exact)) return false;
+    if (!reg_safe(old.regs[i], (old.precise_regs >> i & 1) != 0, cur.regs[i], exact)) {
+      if (old.frameno == e.cur->curframe) differing_reg = static_cast<u8>(i);
+      return false;
+    }
   }
   return stack_safe(old, cur, exact);
 }
@@ -88,7 +104,7 @@ bool Walk::reg_safe(const RegState& old, bool precise, const RegState& cur, Exac
       if (old_far && (old.id & id_add_const) != (cur.id & id_add_const)) return false;
       if (old.id != 0 && !old_far && cur_far) return false;
       if (old_far && old.off != cur.off) return false;
-      return idmap.check_scalar(old.id, cur.id, id_add_const) && contains(old, cur);
+      return contains(old, cur) && idmap.check_scalar(old.id, cur.id, id_add_const);
     }
     case Base::map_key:
     case Base::map_value:

@@ -12,7 +12,8 @@ struct ExploredState {
   State* state = nullptr;
   u32 hits = 0;
   u32 misses = 0;
-  bool cleaned = false;  ///< dead registers and slots are already dropped
+  bool cleaned = false;     ///< dead registers and slots are already dropped
+  u8 differing_reg = 0xff;  ///< of the innermost frame: what made the last comparison with it fail
 };
 
 /// States by (instruction, call site), as the kernel hashes them: a list per bucket.

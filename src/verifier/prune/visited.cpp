@@ -79,7 +79,9 @@ Status Walk::is_state_visited(bool& seen) {
       }
     } else {
       loop = incomplete_marks(old);
-      hit = states_equal(old, cur, loop ? Exactness::range_within : Exactness::not_exact);
+      const Exactness exact = loop ? Exactness::range_within : Exactness::not_exact;
+      hit = !differs_as_before(bucket[i], cur, exact) && states_equal(old, cur, exact);
+      if (!hit && differing_reg < reg_count) bucket[i].differing_reg = differing_reg;
     }
     if (hit) {
       ++bucket[i].hits;
@@ -126,7 +128,7 @@ void Walk::remember_state() {
   cur.first_insn_idx = e.insn_idx;
   cur.dfs_depth = kept->dfs_depth + 1;
   e.pool.clear_history(cur);
-  explored.at(e.insn_idx, cur.cur().callsite).push_back({kept, 0, 0, false});
+  explored.at(e.insn_idx, cur.cur().callsite).push_back({.state = kept});
   // The state that was current is now `kept`; `branches` stays 1 in both: one path leads on.
 }
 

@@ -21,8 +21,7 @@ const StackSlot Stack::empty_slot{};
 
 u32 StatePool::class_of(std::size_t bytes) {
   if (bytes <= small_bytes) return static_cast<u32>((bytes + step - 1) / step);
-  return static_cast<u32>(small_bytes / step) +
-         static_cast<u32>(std::bit_width((bytes - 1) / small_bytes));
+  return static_cast<u32>(small_bytes / step) + static_cast<u32>(std::bit_width((bytes - 1) / small_bytes));
 }
 
 std::size_t StatePool::bytes_of(u32 size_class) {

@@ -151,7 +151,8 @@ void print_frame(Log& log, const State& state, const Frame& frame, const Scratch
   for (u32 i = 0; i < reg_count; ++i) {
     if (frame.regs[i].type.base == Base::not_init) continue;
     if (scratched != nullptr && (scratched->regs >> i & 1) == 0) continue;
-    log.write(fmt::format(" R{}={}", i, reg_text(frame.regs[i], frame.frameno, (frame.precise_regs >> i & 1) != 0)));
+    log.write(fmt::format(" R{}={}", i,
+                          reg_text(frame.regs[i], frame.frameno, (frame.precise_regs >> i & 1) != 0)));
   }
   for (u32 i = 0; i < frame.slot_count; ++i) {
     if (scratched != nullptr && (scratched->slots >> i & 1) == 0) continue;

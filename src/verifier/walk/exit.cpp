@@ -46,7 +46,8 @@ Status Walk::check_resource_leak(std::string_view what, bool locks_too) {
 
 /// bpf_throw() unwinds every frame at once: nothing may be held in any of them.
 bool Walk::throws(const Insn& insn) const {
-  if (insn.code != (op::JMP | op::CALL) || insn.src != uapi::PSEUDO_KFUNC_CALL || insn.off != 0 || insn.imm <= 0)
+  if (insn.code != (op::JMP | op::CALL) || insn.src != uapi::PSEUDO_KFUNC_CALL || insn.off != 0 ||
+      insn.imm <= 0)
     return false;
   const btf::Btf* types = kernel_btf();
   return types != nullptr && types->name(static_cast<u32>(insn.imm)) == "bpf_throw";

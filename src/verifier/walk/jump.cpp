@@ -245,7 +245,9 @@ void Walk::collect_linked(State& state, u32 id, LinkedRegs& linked) {
     reg.off = 0;
   };
   for (u32 f = state.curframe + 1; f-- > 0;) {
-    const auto frame = [&]() -> const Frame& { return *std::as_const(state).frame[f]; };  // may become another
+    const auto frame = [&]() -> const Frame& {
+      return *std::as_const(state).frame[f];
+    };  // may become another
     const u32 live_regs = e.program.notes[frame_insn_idx(state, f)].live_regs_before;
     for (u32 i = 0; i < frame_pointer; ++i)
       if ((live_regs >> i & 1) != 0 && is_one(frame().regs[i]) &&

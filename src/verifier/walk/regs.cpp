@@ -53,6 +53,7 @@ void Walk::assign_scalar_id(RegState& reg) {
 }
 
 Status Walk::check_bounds_sane(RegState& reg, std::string_view where) {
+  if (is_known_in_step(reg.num)) return passed;
   const char* violation = bounds_violation(reg.num);
   if (violation == nullptr) [[likely]]
     return passed;

@@ -208,8 +208,8 @@ class Walk {
   Status stack_write_fixed(Frame& frame, s32 off, u32 size, s32 value_regno);
   Status stack_write_variable(Frame& frame, u32 regno, s32 off, u32 size, s32 value_regno);
   Status stack_read_fixed(Frame& frame, s32 off, u32 size, s32 dst_regno);
-  Status stack_read_narrow(Frame& frame, const StackSlot& slot, s32 off, u32 size, u32 spill_size, s32 dst_regno,
-                           u32& history_flags);
+  Status stack_read_narrow(Frame& frame, const StackSlot& slot, s32 off, u32 size, u32 spill_size,
+                           s32 dst_regno, u32& history_flags);
   void set_from_stack_bytes(const Frame& frame, s32 min_off, s32 max_off, u32 dst_regno);
   Status check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, Access access,
                            CallMeta* meta);
@@ -383,6 +383,7 @@ class Walk {
   void remember_state();
   void clean_live_states(u32 insn_idx);
   void clean_state(State& state);
+  bool differs_as_before(const ExploredState& kept, const State& cur, Exactness exact);
   bool states_equal(const State& old, const State& cur, Exactness exact);
   bool frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactness exact);
   bool reg_safe(const RegState& old, bool precise, const RegState& cur, Exactness exact);
@@ -437,6 +438,8 @@ class Walk {
   ExploredStates explored;
   Backtrack bt;
   IdMap idmap;
+  u8 differing_reg =
+      reg_count;  ///< what made states_equal() fail; reg_count: no register of the innermost frame
   std::vector<SccVisit> scc_visits;
   u32 backedge_count = 0;
   bool history_open = false;  ///< this instruction already has a history entry, the last one
@@ -467,7 +470,9 @@ class Walk {
 template <class Which, class Change>
 void Walk::for_each_reg(State& state, Which&& which, Change&& change) {
   for (u32 f = 0; f <= state.curframe; ++f) {
-    const auto frame = [&]() -> const Frame& { return *std::as_const(state).frame[f]; };  // may become another
+    const auto frame = [&]() -> const Frame& {
+      return *std::as_const(state).frame[f];
+    };  // may become another
     for (u32 i = 0; i < reg_count; ++i)
       if (which(frame().regs[i])) change(state.frame[f]->regs[i]);
     for (u64 left = frame().slots.present(); left != 0; left &= left - 1) {
