@@ -59,6 +59,22 @@ std::string repeated(const std::string& text, u32 times) {
   return out;
 }
 
+/// What the machine is worth while this runs: one cycle of it. Where neighbours share its cores, every figure
+/// in ns grows with this one.
+void yardstick(Report& report, u32 rounds) {
+  std::vector<Contender> one(1);
+  one[0].run = [](u32 n) {
+    u64 sum = 0;
+    for (u32 i = 0; i < n; ++i) {
+      sum += 1;
+      asm volatile("" : "+r"(sum));
+    }
+    return sum;
+  };
+  measure(one, rounds);
+  add(report, "the machine: a dependent addition, ns", summarize(one[0].rounds));
+}
+
 /// 64 calls of a subprogram that is as small as can be, against the same without calls.
 Result<void> calls(Report& report, u32 rounds) {
   constexpr u32 count = 64;
@@ -217,6 +233,7 @@ std::vector<isa::Insn> runnable(std::vector<isa::Insn> xlated) {
 }
 
 Result<void> add_micro_figures(Report& report, const std::vector<Sample>& samples, u32 rounds) {
+  yardstick(report, rounds);
   TRY(calls(report, rounds));
   TRY(tail_calls(report, rounds));
   TRY(entries(report, rounds));

@@ -78,14 +78,45 @@ constexpr std::array<Pattern, form_count> make_patterns() {
 }
 constexpr auto patterns = make_patterns();
 
-constexpr u8 ld_imm64_code = forms[index_of(Form::LD_IMM64_IMM)].code;
-
-constexpr std::array<bool, form_count + 1> make_has_target() {
-  std::array<bool, form_count + 1> flags{};
-  for (u32 i = 0; i < form_count; ++i) flags[i] = has_target(static_cast<Form>(i));
-  return flags;
+/// The first form of each opcode by itself: nearly every instruction is of it.
+struct First {
+  Pattern pattern{0, 1};  ///< matches nothing
+  Form form = Form::invalid;
+};
+constexpr std::array<First, 256> make_firsts() {
+  std::array<First, 256> firsts{};
+  for (u32 code = 0; code < 256; ++code)
+    if (const u8 first = chains.first[code]; first != none)
+      firsts[code] = {patterns[first], static_cast<Form>(first)};
+  return firsts;
 }
-constexpr auto form_has_target = make_has_target();
+constexpr auto firsts = make_firsts();
+
+/// Which list of Decoded an instruction belongs to.
+enum class Kind : u8 { plain, jump, symbol, wide };
+constexpr Kind kind_of(Form form) {
+  if (has_target(form)) return Kind::jump;
+  switch (info(form).family) {
+    case Family::ld_imm64:
+      return Kind::wide;
+    case Family::ld_abs:
+    case Family::ld_ind:
+    case Family::addr_space_cast:
+    case Family::mov_percpu:
+    case Family::probe:
+    case Family::call:
+    case Family::tail_call:
+      return Kind::symbol;
+    default:
+      return Kind::plain;
+  }
+}
+constexpr std::array<Kind, form_count + 1> make_kinds() {
+  std::array<Kind, form_count + 1> kinds{};
+  for (u32 i = 0; i < form_count; ++i) kinds[i] = kind_of(static_cast<Form>(i));
+  return kinds;
+}
+constexpr auto kinds = make_kinds();
 
 Error at(std::size_t index, std::string text) {
   return Error{EINVAL, fmt::format("instruction {}: {}", index, text)};
@@ -108,39 +139,78 @@ bool known_opcode(u8 code) {
   return first != none && forms[first].family != Family::tail_call && forms[first].family != Family::probe;
 }
 
-Result<std::vector<Form>> decode_program(std::span<const Insn> insns, u32 registers) {
-  std::vector<Form> result(insns.size(), Form::invalid);
-  if (insns.empty()) return fail(EINVAL, "the program has no instructions");
-  for (std::size_t i = 0; i < insns.size(); ++i) {
-    const Insn& insn = insns[i];
-    const Form form = decode(insn);
+namespace {
+
+class ProgramDecoder {
+ public:
+  ProgramDecoder(std::span<const Insn> insns, u32 registers)
+      : insns_(insns), registers_(registers), too_high_(16 - registers) {}
+
+  Result<Decoded> run() {
+    if (insns_.empty()) return fail(EINVAL, "the program has no instructions");
+    out_.forms.resize(insns_.size());
+    out_.jumps.reserve(insns_.size() / 4);
+    Form* const forms_out = out_.forms.data();
+    const u32 count = static_cast<u32>(insns_.size());
+    for (u32 i = 0; i < count; ++i) {
+      const Insn& insn = insns_[i];
+      const u64 number = number_of(insn);
+      const First& first = firsts[number & 0xff];
+      const Form form = (number & first.pattern.mask) == first.pattern.value ? first.form : decode(insn);
+      // Each half of the byte, and what makes it 16 if it is no register.
+      const u64 low = (number >> 8 & 0xf) + too_high_, high = (number >> 12 & 0xf) + too_high_;
+      if (form == Form::invalid || ((low | high) & 0x10) != 0) return std::unexpected(refused(i, form));
+      forms_out[i] = form;
+      const Kind kind = kinds[index_of(form)];
+      if (kind == Kind::plain) continue;
+      (kind == Kind::jump ? out_.jumps : out_.symbols).push_back(i);
+      if (kind == Kind::wide) TRY(second_slot(++i));
+    }
+    TRY(targets());
+    const Form last = out_.forms.back();
+    if (last != Form::EXIT && last != Form::JA && last != Form::GOTOL)
+      return std::unexpected(at(insns_.size() - 1, "the last instruction is neither exit nor a jump"));
+    return std::move(out_);
+  }
+
+ private:
+  [[nodiscard]] Error refused(u32 i, Form form) const {
+    const Insn& insn = insns_[i];
     if (form == Form::invalid)
-      return std::unexpected(at(i, known_opcode(insn.code)
-                                       ? fmt::format("opcode 0x{:02x} with a reserved field set", insn.code)
-                                       : fmt::format("unknown opcode 0x{:02x}", insn.code)));
-    if (insn.dst >= registers || insn.src >= registers)
-      return std::unexpected(
-          at(i, fmt::format("register r{} does not exist", insn.dst >= registers ? +insn.dst : +insn.src)));
-    result[i] = form;
-    if (insn.code != ld_imm64_code) continue;
-    if (i + 1 == insns.size())
-      return std::unexpected(at(i, "the second half of a 64-bit immediate is missing"));
-    const Insn& second = insns[++i];
+      return at(i, known_opcode(insn.code)
+                       ? fmt::format("opcode 0x{:02x} with a reserved field set", insn.code)
+                       : fmt::format("unknown opcode 0x{:02x}", insn.code));
+    return at(i, fmt::format("register r{} does not exist", insn.dst >= registers_ ? +insn.dst : +insn.src));
+  }
+  Result<void> second_slot(u32 i) {
+    if (i == insns_.size())
+      return std::unexpected(at(i - 1, "the second half of a 64-bit immediate is missing"));
+    const Insn& second = insns_[i];
     if (second.code != 0 || second.dst != 0 || second.src != 0 || second.off != 0)
       return std::unexpected(at(i, "the second half of a 64-bit immediate has fields set besides imm"));
+    out_.forms[i] = Form::invalid;
+    return {};
   }
-  for (std::size_t i = 0; i < insns.size(); ++i) {
-    if (!form_has_target[index_of(result[i])]) continue;
-    const s64 target = static_cast<s64>(i) + 1 + displacement(result[i], insns[i]);
-    if (target < 0 || target >= static_cast<s64>(insns.size()))
-      return std::unexpected(at(i, "jump out of the program"));
-    if (result[static_cast<std::size_t>(target)] == Form::invalid)
-      return std::unexpected(at(i, "jump into the middle of a 64-bit immediate"));
+  Result<void> targets() {
+    for (const u32 i : out_.jumps) {
+      const s64 target = static_cast<s64>(i) + 1 + displacement(out_.forms[i], insns_[i]);
+      if (target < 0 || target >= static_cast<s64>(insns_.size()))
+        return std::unexpected(at(i, "jump out of the program"));
+      if (out_.forms[static_cast<std::size_t>(target)] == Form::invalid)
+        return std::unexpected(at(i, "jump into the middle of a 64-bit immediate"));
+    }
+    return {};
   }
-  const Form last = result.back();
-  if (last != Form::EXIT && last != Form::JA && last != Form::GOTOL)
-    return std::unexpected(at(insns.size() - 1, "the last instruction is neither exit nor a jump"));
-  return result;
+
+  std::span<const Insn> insns_;
+  u32 registers_, too_high_;
+  Decoded out_;
+};
+
+}  // namespace
+
+Result<Decoded> decode_program(std::span<const Insn> insns, u32 registers) {
+  return ProgramDecoder(insns, registers).run();
 }
 
 }  // namespace skep::isa

@@ -142,10 +142,17 @@ constexpr bool writes_dst(Form form) {
   }
 }
 
+/// A program's forms, and where those instructions stand that need more than their own fields.
+struct Decoded {
+  std::vector<Form> forms;   ///< invalid for the second slots of ld_imm64
+  std::vector<u32> jumps;    ///< what has_target(): ascending
+  std::vector<u32> symbols;  ///< ld_imm64, calls and whatever else stands for something outside: ascending
+};
+
 /// The forms of a whole program, checked so that an engine can run it: every instruction has a form, both
 /// slots of each ld_imm64 are there, registers are below `registers` (12 admits R11, which only rewritten
-/// code uses), jumps and calls land on instructions, the program does not run off its end. Result[i] is
-/// invalid for second slots. EINVAL naming the instruction.
-Result<std::vector<Form>> decode_program(std::span<const Insn> insns, u32 registers = 11);
+/// code uses), jumps and calls land on instructions, the program does not run off its end. EINVAL naming the
+/// instruction.
+Result<Decoded> decode_program(std::span<const Insn> insns, u32 registers = 11);
 
 }  // namespace skep::isa

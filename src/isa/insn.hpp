@@ -1,5 +1,7 @@
 // One instruction as it stands in an object file and in bpf(2): struct bpf_insn, RFC 9669 section 3.
 #pragma once
+#include <bit>
+
 #include "base/types.hpp"
 
 namespace skep::isa {
@@ -14,6 +16,12 @@ struct Insn {
   bool operator==(const Insn&) const = default;
 };
 static_assert(sizeof(Insn) == 8);
+
+/// The instruction as one number, as memory has it: code, registers (dst in the low half), off, imm.
+inline u64 number_of(const Insn& insn) { return std::bit_cast<u64>(insn); }
+static_assert(std::endian::native == std::endian::little);
+/// dst | src << 4
+inline u8 registers_of(const Insn& insn) { return static_cast<u8>(number_of(insn) >> 8); }
 
 // Opcode fields, RFC 9669 section 3 ff.; the kernel's names without BPF_.
 namespace op {

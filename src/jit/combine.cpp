@@ -1,4 +1,4 @@
-// Liveness, and the patterns. Each pattern looks at instructions that follow one another without a jump
+// The patterns. Each pattern looks at instructions that follow one another without a jump
 // target among them and proves from liveness that intermediate values are not needed.
 #include "jit/combine.hpp"
 
@@ -12,80 +12,66 @@ using isa::Insn;
 
 namespace {
 
-/// Live registers before each slot. Backwards, and again over a loop whose head turns out to need more than
-/// the jump back to it knew of: the sets only grow, so that ends.
-class Liveness {
- public:
-  Liveness(const vm::Checked& program, Plan& plan) : program_(program), plan_(plan) {
-    plan.live.assign(program.insns.size() + 1, 0);
-  }
-  void run() {
-    for (const Function& function : plan_.functions) sweep(function);
-  }
-
- private:
-  void sweep(const Function& function) {
-    u16* const live = plan_.live.data();
-    u16 after = 0;  // live[i + 1]
-    for (u32 i = function.end; i-- > function.first;) {
-      const Form form = program_.forms[i];
-      Node& node = plan_.nodes[i];
-      if (form == Form::invalid) {
-        live[i] = after;
-        continue;
-      }
-      switch (flow_of(form)) {
-        case Flow::on:
-          break;
-        case Flow::ends:  // what callers keep in R6..R10 is saved and restored by the function itself
-          after = 0;
-          break;
-        case Flow::jumps:
-          after = live[program_.target(i)];
-          break;
-        case Flow::may_jump:
-          after |= live[program_.target(i)];
-          break;
-      }
-      node.dead_after = static_cast<u16>(~after & 0x7ff);
-      const Operands operands = operands_of(program_.insns[i], form);
-      after = static_cast<u16>((after & ~operands.writes) | operands.reads);
-      if (after != live[i]) {
-        live[i] = after;
-        if (node.is_loop_head) {
-          i = node.loop_end + 1;
-          after = i < function.end ? live[i] : u16{0};
-        }
-      }
-    }
-  }
-
-  const vm::Checked& program_;
-  Plan& plan_;
-};
+/// What try_patterns() has something for.
+consteval std::array<bool, isa::form_count + 1> make_starts() {
+  std::array<bool, isa::form_count + 1> starts{};
+  for (const Form form : {Form::MOV64_X, Form::MOV32_X, Form::LDX_B, Form::LDX_H, Form::LDX_W, Form::LDX_DW,
+                          Form::STX_B, Form::ST_B, Form::MOV64_K, Form::MOV32_K, Form::ADD64_K, Form::SUB64_K,
+                          Form::OR64_K, Form::XOR64_K, Form::LE64})
+    starts[isa::index_of(form)] = true;
+  return starts;
+}
+constexpr auto starts_pattern = make_starts();
 
 class Combiner {
  public:
   Combiner(const vm::Checked& program, const Options& options, Plan& plan)
       : program_(program), options_(options), plan_(plan) {}
   void run() {
-    for (u32 i = 0; i < program_.insns.size(); ++i) {
-      if (plan_.nodes[i].shape != Shape::plain) continue;
-      try_patterns(i);
-    }
+    const u32 count = static_cast<u32>(program_.insns.size());
+    const Form* const forms = program_.forms.data();
+    const Node* const nodes = plan_.nodes.data();
+    for (u32 i = 0; i < count; ++i)
+      if (starts_pattern[isa::index_of(forms[i])] && nodes[i].shape == Shape::plain) try_patterns(i);
   }
 
  private:
+  /// After a move: what the next instruction is decides what the two may begin.
+  void after_move(u32 i) {
+    const u32 n = next(i);
+    switch (n == 0 ? Form::invalid : program_.forms[n]) {
+      case Form::LSH64_K:
+      case Form::LSH32_K:
+        if (!try_rotate(i)) try_rotate_copy(i);
+        return;
+      case Form::RSH64_K:
+      case Form::RSH32_K:
+        if (!try_rotate(i) && !try_rotate_copy(i)) combine_bytes(program_, plan_, i);
+        return;
+      case Form::ADD64_K:
+      case Form::ADD64_X:
+        if (try_lea_index(i)) return try_indexed(i);
+        try_lea(i);
+        return;
+      case Form::ADD32_K:
+        try_lea(i);
+        return;
+      case Form::STX_B:
+      case Form::MOV64_X:
+      case Form::MOV32_X:
+        combine_bytes(program_, plan_, i);
+        return;
+      default:
+        return;
+    }
+  }
   void try_patterns(u32 i) {
     switch (program_.forms[i]) {
       case Form::MOV64_X:
+        if (try_nothing(i)) return;
+        [[fallthrough]];
       case Form::MOV32_X:
-        if (try_rotate(i) || try_rotate_copy(i)) return;
-        if (try_lea_index(i)) return try_indexed(i);
-        if (try_lea(i)) return;
-        if (combine_bytes(program_, plan_, i)) return;
-        try_nothing(i);
-        return;
+        return after_move(i);
       case Form::LDX_H:
       case Form::LDX_W:
       case Form::LDX_DW:
@@ -117,10 +103,9 @@ class Combiner {
   /// The next slot, if control comes there only from `i`; else 0.
   [[nodiscard]] u32 next(u32 i) const {
     const u32 n = i + 1;
-    return n < program_.insns.size() && program_.forms[n] != Form::invalid && !plan_.nodes[n].is_target &&
-                   plan_.nodes[n].shape == Shape::plain
-               ? n
-               : 0;
+    if (n >= plan_.nodes.size()) return 0;
+    const Node& node = plan_.nodes[n];  // second slots of ld_imm64 are absorbed
+    return !node.is_target() && node.shape == Shape::plain ? n : 0;
   }
   [[nodiscard]] bool dead_after(u32 i, u8 r) const { return (plan_.nodes[i].dead_after & bit(r)) != 0; }
 
@@ -158,15 +143,14 @@ class Combiner {
     }
     if (index == move.dst || move.dst == move.src) return false;
     plan_.nodes[i].shape = Shape::lea_index;
-    plan_.nodes[i].other = index;
-    plan_.nodes[i].operand = displacement;
+    plan_.details[i] = {.other = index, .operand = displacement};
     for (u32 k = i + 1; k <= last; ++k) plan_.nodes[k].shape = Shape::absorbed;
     return true;
   }
 
   /// After lea_index: loads and stores at rA that are all there is of rA take the sum themselves.
   void try_indexed(u32 i) {
-    Node& sum = plan_.nodes[i];
+    const Detail sum = plan_.details[i];
     const u8 address = program_.insns[i].dst, base = program_.insns[i].src, index = sum.other;
     constexpr u32 window = 4;
     u32 users[window], count = 0;
@@ -195,13 +179,11 @@ class Combiner {
       if ((operands.writes & (bit(base) | bit(index))) != 0 || k + 1 == window) return;
     }
     for (u32 k = 0; k < count; ++k) {
-      Node& user = plan_.nodes[users[k]];
-      user.shape = Shape::indexed;
-      user.base = base;
-      user.other = index;
-      user.operand = sum.operand + program_.insns[users[k]].off;
+      plan_.nodes[users[k]].shape = Shape::indexed;
+      plan_.details[users[k]] = {
+          .other = index, .base = base, .operand = sum.operand + program_.insns[users[k]].off};
     }
-    sum.shape = Shape::nothing;
+    plan_.nodes[i].shape = Shape::nothing;
   }
 
   /// rD = a; if condition goto over; rD = b; over:
@@ -218,7 +200,7 @@ class Combiner {
     plan_.nodes[i].shape = Shape::select;
     plan_.nodes[jump].shape = plan_.nodes[other].shape = Shape::absorbed;
     Node& over = plan_.nodes[other + 1];
-    if (over.jumps_in == 1) over.is_target = false;
+    if (over.jumps_in == 1) over.jumps_in = 0;
   }
 
   /// rA = rB; rA += imm
@@ -231,7 +213,7 @@ class Combiner {
     const bool matching = wide ? program_.forms[n] == Form::ADD64_K : program_.forms[n] == Form::ADD32_K;
     if (!matching || add.dst != move.dst || move.dst == move.src) return false;
     plan_.nodes[i].shape = Shape::lea;
-    plan_.nodes[i].operand = add.imm;
+    plan_.details[i] = {.operand = add.imm};
     plan_.nodes[n].shape = Shape::absorbed;
     return true;
   }
@@ -264,8 +246,7 @@ class Combiner {
       return false;
     if (!dead_after(c, join.src)) return false;
     plan_.nodes[i].shape = Shape::rotate;
-    plan_.nodes[i].operand = by;
-    plan_.nodes[i].other = join.dst;
+    plan_.details[i] = {.other = join.dst, .operand = by};
     for (const u32 k : {a, b, c}) plan_.nodes[k].shape = Shape::absorbed;
     return true;
   }
@@ -292,8 +273,7 @@ class Combiner {
     const bool joins = (join.dst == t && join.src == d) || (join.dst == d && join.src == t);
     if (!joins || !dead_after(at[4], join.src)) return false;
     plan_.nodes[i].shape = Shape::rotate;
-    plan_.nodes[i].operand = by;
-    plan_.nodes[i].other = join.dst;
+    plan_.details[i] = {.other = join.dst, .operand = by};
     for (u32 k = 1; k < 5; ++k) plan_.nodes[at[k]].shape = Shape::absorbed;
     return true;
   }
@@ -314,11 +294,8 @@ class Combiner {
 
   /// rA = *(u16|u32|u64 *)(rB + off); rA = beN rA
   bool try_load_swapped(u32 i) {
-    if (isa::info(program_.forms[i]).family != Family::ldx || program_.forms[i] == Form::LDX_B ||
-        !options_.cpu.movbe)
-      return false;
     const u32 n = next(i);
-    if (n == 0 || isa::info(program_.forms[n]).family != Family::end) return false;
+    if (n == 0 || family_of(program_.forms[n]) != Family::end || !options_.cpu.movbe) return false;
     const Form swap = program_.forms[n];
     const u32 bits = isa::bytes_of_size(program_.insns[i].code) * 8;
     const bool swaps = swap != Form::LE16 && swap != Form::LE32 && swap != Form::LE64;
@@ -337,7 +314,6 @@ class Combiner {
 
 }  // namespace
 
-void find_dead(const vm::Checked& program, Plan& plan) { Liveness(program, plan).run(); }
 void combine(const vm::Checked& program, const Options& options, Plan& plan) {
   Combiner(program, options, plan).run();
 }

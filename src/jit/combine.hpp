@@ -1,11 +1,12 @@
-// The pass that finds instructions better emitted together or not at all.
+// The passes of make_plan().
 #pragma once
 #include "jit/plan.hpp"
 
 namespace skep::jit {
 
-/// Fills Node::dead_after by backward dataflow over each function.
-void find_dead(const vm::Checked& program, Plan& plan);
+/// Fills Node::dead_after by backward dataflow over each function, and what Function says of registers and
+/// stack. Relies on targets and loops, on Function::first, end and has_may_goto.
+void describe(const vm::Checked& program, std::span<const u32> stack_bytes, Plan& plan);
 /// Byte-wise memory accesses starting at `at` that are one wide access: fills the nodes, says whether it did.
 /// Clang writes fields of packed structures so. Relies on is_target, dead_after and on shapes found so far.
 bool combine_bytes(const vm::Checked& program, Plan& plan, u32 at);

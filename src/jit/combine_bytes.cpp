@@ -58,8 +58,8 @@ class Walk {
   Walk(const vm::Checked& program, Plan& plan, u32 at) : program_(program), plan_(plan), start_(at) {}
 
   [[nodiscard]] bool has(u32 at) const {
-    return at < program_.insns.size() && at - start_ < longest_run && program_.forms[at] != Form::invalid &&
-           plan_.nodes[at].shape == Shape::plain && (at == start_ || !plan_.nodes[at].is_target);
+    return at < plan_.nodes.size() && at - start_ < longest_run && plan_.nodes[at].shape == Shape::plain &&
+           (at == start_ || !plan_.nodes[at].is_target());
   }
   [[nodiscard]] const Insn& insn(u32 at) const { return program_.insns[at]; }
   [[nodiscard]] Form form(u32 at) const { return program_.forms[at]; }
@@ -67,17 +67,9 @@ class Walk {
   [[nodiscard]] bool only_result_lives(u32 at, u16 written, u16 result) const {
     return (written & ~result & ~plan_.nodes[at].dead_after) == 0;
   }
-  void take(u32 last, const Node& made) {
-    Node& node = plan_.nodes[start_];
-    node.shape = made.shape;
-    node.other = made.other;
-    node.base = made.base;
-    node.bytes = made.bytes;
-    node.first_byte = made.first_byte;
-    node.swapped = made.swapped;
-    node.off = made.off;
-    node.from = made.from;
-    node.operand = made.operand;
+  void take(u32 last, Shape shape, const Detail& detail) {
+    plan_.nodes[start_].shape = shape;
+    plan_.details[start_] = detail;
     for (u32 i = start_ + 1; i <= last; ++i) plan_.nodes[i].shape = Shape::absorbed;
   }
   [[nodiscard]] u32 start() const { return start_; }
@@ -103,9 +95,9 @@ class LoadFinder {
   bool run() {
     if (walk_.form(walk_.start()) != Form::LDX_B) return false;
     for (u32 at = walk_.start(); walk_.has(at) && (written_ & bit(base_)) == 0 && step(at); ++at)
-      if (at != walk_.start()) consider(at);
+      if (joins(walk_.form(at))) consider(at);
     if (last_ == 0) return false;
-    walk_.take(last_, best_);
+    walk_.take(last_, Shape::wide_load, best_);
     return true;
   }
 
@@ -113,6 +105,10 @@ class LoadFinder {
   /// The code of the byte at offset first_; others stand as far from it as their offsets.
   static constexpr s32 middle = 128;
 
+  /// What may be the last of a load's instructions.
+  static bool joins(Form form) {
+    return form == Form::OR64_X || form == Form::OR32_X || form == Form::MOV64_X || form == Form::MOV32_X;
+  }
   [[nodiscard]] bool known(u8 r) const { return (written_ & bit(r)) != 0; }
   bool set(u8 r, Lanes lanes) {
     lanes_[r] = lanes;
@@ -160,8 +156,7 @@ class LoadFinder {
     const auto row = row_of(lanes_[result]);
     if (!row) return;
     last_ = at;
-    best_ = {.shape = Shape::wide_load,
-             .other = result,
+    best_ = {.other = result,
              .base = base_,
              .bytes = static_cast<u8>(row->bytes),
              .swapped = row->swapped,
@@ -174,7 +169,7 @@ class LoadFinder {
   std::array<Lanes, vm::rewritten_registers> lanes_;  ///< of what is known()
   u16 written_ = 0;
   u32 last_ = 0;
-  Node best_;
+  Detail best_;
 };
 
 /// p[n] = rA; rA >>= 8; p[n+1] = rA and longer ones, in any order, either byte order.
@@ -187,7 +182,7 @@ class StoreFinder {
     for (u32 at = walk_.start(); walk_.has(at) && step(at); ++at)
       if (walk_.form(at) == Form::STX_B) consider(at);
     if (last_ == 0) return false;
-    walk_.take(last_, best_);
+    walk_.take(last_, Shape::wide_store, best_);
     return true;
   }
 
@@ -232,30 +227,28 @@ class StoreFinder {
     }
     const u8 code = static_cast<u8>(lanes_of(i.src));
     if (i.dst != base_ || code == 0) return false;
-    stored_[count_++] = {i.off, code};
+    u32 place = count_++;  // in the order of addresses
+    for (; place > 0 && stored_[place - 1].off > i.off; --place) stored_[place] = stored_[place - 1];
+    stored_[place] = {i.off, code};
     return true;
   }
   /// Whether the stores so far are one store of adjacent bytes of one register.
   void consider(u32 at) {
     if (!is_byte_count(count_) || !walk_.only_result_lives(at, written_, 0)) return;
-    std::array<Stored, 8> sorted = stored_;
-    std::sort(sorted.begin(), sorted.begin() + count_,
-              [](const Stored& a, const Stored& b) { return a.off < b.off; });
     Lanes lanes = 0;
     for (u32 i = 0; i < count_; ++i) {
-      if (sorted[i].off != sorted[0].off + static_cast<s32>(i)) return;
-      lanes |= u64{sorted[i].code} << 8 * i;
+      if (stored_[i].off != stored_[0].off + static_cast<s32>(i)) return;
+      lanes |= u64{stored_[i].code} << 8 * i;
     }
     const auto row = row_of(lanes);
     if (!row || (row->lowest - 1) / 8 != (row->lowest + count_ - 2) / 8) return;
     last_ = at;
-    best_ = {.shape = Shape::wide_store,
-             .other = static_cast<u8>((row->lowest - 1) / 8),
+    best_ = {.other = static_cast<u8>((row->lowest - 1) / 8),
              .base = base_,
              .bytes = static_cast<u8>(count_),
              .first_byte = static_cast<u8>((row->lowest - 1) % 8),
              .swapped = row->swapped,
-             .off = static_cast<s16>(sorted[0].off)};
+             .off = static_cast<s16>(stored_[0].off)};
   }
 
   Walk& walk_;
@@ -265,7 +258,7 @@ class StoreFinder {
   u8 base_ = 0;
   u16 written_ = 0;
   u32 last_ = 0;
-  Node best_;
+  Detail best_;
 };
 
 /// p[n] = c0; p[n+1] = c1; ... upwards: two or four constants at once.
@@ -281,11 +274,11 @@ bool merge_constants(Walk& walk) {
   }
   if (count < 2) return false;
   const u32 bytes = count == 4 ? 4 : 2;
-  walk.take(start + bytes - 1, {.shape = Shape::wide_constant,
-                                .base = walk.insn(start).dst,
-                                .bytes = static_cast<u8>(bytes),
-                                .off = walk.insn(start).off,
-                                .operand = static_cast<s32>(value)});
+  walk.take(start + bytes - 1, Shape::wide_constant,
+            {.base = walk.insn(start).dst,
+             .bytes = static_cast<u8>(bytes),
+             .off = walk.insn(start).off,
+             .operand = static_cast<s32>(value)});
   return true;
 }
 
@@ -313,12 +306,12 @@ bool merge_copies(Walk& walk) {
     if (apart && is_byte_count(count) && walk.only_result_lives(at + 1, bit(through), 0)) good = count;
   }
   if (good == 0) return false;
-  walk.take(start + 2 * good - 1, {.shape = Shape::wide_copy,
-                                   .other = through,
-                                   .base = base,
-                                   .bytes = static_cast<u8>(good),
-                                   .off = static_cast<s16>(to),
-                                   .from = static_cast<s16>(from)});
+  walk.take(start + 2 * good - 1, Shape::wide_copy,
+            {.other = through,
+             .base = base,
+             .bytes = static_cast<u8>(good),
+             .off = static_cast<s16>(to),
+             .from = static_cast<s16>(from)});
   return true;
 }
 

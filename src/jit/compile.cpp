@@ -6,6 +6,8 @@
 #include "jit/code_memory.hpp"
 #include "jit/fault.hpp"
 #if defined(__x86_64__)
+#include <cpuid.h>
+
 #include "jit/emitter.hpp"
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
@@ -67,10 +69,19 @@ void Compiled::identify(CodeIdentity identity) {
 #if defined(__x86_64__) || defined(__aarch64__)
 
 #if defined(__x86_64__)
-Cpu Cpu::detect() {
+namespace {
+Cpu ask_processor() {
   Cpu cpu;
   cpu.bmi2 = __builtin_cpu_supports("bmi2") != 0;
-  cpu.movbe = asmjit::CpuInfo::host().features().x86().hasMOVBE();
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned movbe_bit = 1u << 22;  // Intel manual, CPUID leaf 1, ecx
+  cpu.movbe = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & movbe_bit) != 0;
+  return cpu;
+}
+}  // namespace
+/// Asked once: in a virtual machine the question takes as long as compiling a small program.
+Cpu Cpu::detect() {
+  static const Cpu cpu = ask_processor();
   return cpu;
 }
 #else
@@ -94,8 +105,8 @@ class Builder {
       for (std::size_t i = 0; i < program.entries.size(); ++i)
         if (program.entries[i] == subprog.start) stack_bytes[i] = subprog.stack_depth;
     PlanLease lease(options.pool);
-    const Plan& plan = *lease.plan;
-    make_plan(program, stack_bytes, options, *lease.plan);
+    Plan& plan = *lease.plan;
+    make_plan(program, stack_bytes, options, plan);
 
     Compiled compiled;
     compiled.impl_ = std::make_unique<Compiled::Impl>();
@@ -123,11 +134,15 @@ class Builder {
   };
   /// Emits, and finds a place for so many bytes. Every helper lies in the same image as check(): near it is
   /// near them, or, where there is no room, calls go through a register.
-  static Result<Emitted> place(Compiled::Impl& impl, const vm::Checked& program, const Plan& plan,
+  static Result<Emitted> place(Compiled::Impl& impl, const vm::Checked& program, Plan& plan,
                                const Options& options) {
     const auto* near = reinterpret_cast<const void*>(&vm::check);
     for (const bool far_calls : {false, true}) {
+#if defined(__x86_64__)
+      Emitter emitter(program, plan, options, impl.callbacks, far_calls, plan.code);
+#else
       Emitter emitter(program, plan, options, impl.callbacks, far_calls);
+#endif
       Emitted emitted = TRY(emitter.run());
       const std::size_t size = emitter.code().size();
       impl.memory = options.pool != nullptr ? TRY(CodeMemory::from(options.pool, size, near))

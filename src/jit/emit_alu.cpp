@@ -6,7 +6,6 @@
 namespace skep::jit {
 
 using isa::Form;
-namespace x86 = asmjit::x86;
 namespace op = isa::op;
 
 namespace {
@@ -37,7 +36,7 @@ u64 Emitter::next_blind() {
 /// sign-extended.
 void Emitter::blinded(Gp dst, s32 imm) {
   const s32 blind = static_cast<s32>(static_cast<u32>(next_blind()) | 0x01010101);
-  a_.mov(dst, dst.isGpq() ? s64{imm ^ blind} : s64{static_cast<u32>(imm ^ blind)});
+  a_.mov(dst, dst.is_wide() ? s64{imm ^ blind} : s64{static_cast<u32>(imm ^ blind)});
   a_.xor_(dst, blind);
 }
 void Emitter::blinded64(Gp dst, u64 value) {
@@ -119,7 +118,7 @@ void Emitter::multiply_imm(Gp dst, s32 imm) {
   const u32 value = static_cast<u32>(imm);
   if (imm == 0)
     a_.xor_(dst.r32(), dst.r32());
-  else if (imm == 1 && dst.isGpd())
+  else if (imm == 1 && !dst.is_wide())
     a_.mov(dst, dst);
   else if (imm == 1)
     return;
@@ -133,7 +132,7 @@ void Emitter::multiply_imm(Gp dst, s32 imm) {
 
 void Emitter::shift_imm(u8 operation, Gp dst, u32 count) {
   if (count == 0) {
-    if (dst.isGpd()) a_.mov(dst, dst);
+    if (!dst.is_wide()) a_.mov(dst, dst);
     return;
   }
   switch (operation) {
@@ -204,11 +203,11 @@ void Emitter::shift_reg(u8 operation, const isa::Insn& i, bool wide) {
   }
   const auto shift = [&](Gp target) {
     if (operation == op::LSH)
-      a_.shl(target, x86::cl);
+      a_.shl_cl(target);
     else if (operation == op::RSH)
-      a_.shr(target, x86::cl);
+      a_.shr_cl(target);
     else
-      a_.sar(target, x86::cl);
+      a_.sar_cl(target);
   };
   constexpr u8 rcx_is = 4;
   if (i.src == rcx_is) return shift(dst);
@@ -270,25 +269,25 @@ void Emitter::divide(u32 at, bool wide, bool is_signed) {
   else if (!by_register)
     a_.mov(divisor, static_cast<u32>(i.imm));
 
-  const Label zero = a_.newLabel(), minus_one = a_.newLabel(), done = a_.newLabel();
+  Label zero, minus_one, done;
   const bool zero_has_code = by_register && !(modulo && wide);  // 64-bit modulo zero leaves the dividend
   if (by_register) {
     a_.test(divisor, divisor);
-    a_.short_().jz(zero_has_code ? zero : done);
+    a_.short_j(Cond::e, zero_has_code ? zero : done);
   }
   if (is_signed) {
     a_.cmp(divisor, -1);
-    a_.short_().je(minus_one);
+    a_.short_j(Cond::e, minus_one);
   }
   divide_core(at, divisor, wide, is_signed);
-  if (zero_has_code || is_signed) a_.short_().jmp(done);
+  if (zero_has_code || is_signed) a_.short_jmp(done);
   if (is_signed) {
     a_.bind(minus_one);
     if (modulo)
       a_.xor_(dst.r32(), dst.r32());
     else
       a_.neg(dst);
-    if (zero_has_code) a_.short_().jmp(done);
+    if (zero_has_code) a_.short_jmp(done);
   }
   if (zero_has_code) {
     a_.bind(zero);
@@ -312,14 +311,14 @@ void Emitter::divide_core(u32 at, Gp divisor, bool wide, bool is_signed) {
   if (i.dst != rax_is) a_.mov(reg(rax_is, wide), reg(i.dst, wide));
   if (wide && !is_signed) {
     // Dividing 32 bits takes half the time on many processors, and numbers are rarely larger.
-    const Label narrow = a_.newLabel(), divided = a_.newLabel();
+    Label narrow, divided;
     a_.mov(x86::rdx, x86::rax);
     a_.or_(x86::rdx, divisor);
     a_.shr(x86::rdx, 32);
-    a_.short_().jz(narrow);
+    a_.short_j(Cond::e, narrow);
     a_.xor_(x86::edx, x86::edx);
     a_.div(divisor);
-    a_.short_().jmp(divided);
+    a_.short_jmp(divided);
     a_.bind(narrow);
     a_.div(divisor.r32());
     a_.bind(divided);
@@ -377,16 +376,16 @@ void Emitter::sign_extend(u8 dst, u8 src, u32 from, bool wide) {
 /// x rotated left by `operand` into `other`, whichever of the pair that is.
 void Emitter::rotate(u32 at) {
   const isa::Insn& move = insn(at);
-  const Node& node = plan_.nodes[at];
+  const Detail& node = plan_.details[at];
   const bool wide = program_.forms[at] == Form::MOV64_X;
   const Gp dst = reg(node.other, wide), src = reg(move.src, wide);
   if (node.other == move.src)
-    a_.rol(dst, node.operand);
+    a_.rol(dst, static_cast<u32>(node.operand));
   else if (options_.cpu.bmi2)
-    a_.rorx(dst, src, (wide ? 64 : 32) - node.operand);
+    a_.rorx(dst, src, static_cast<u32>((wide ? 64 : 32) - node.operand));
   else {
     a_.mov(dst, src);
-    a_.rol(dst, node.operand);
+    a_.rol(dst, static_cast<u32>(node.operand));
   }
 }
 

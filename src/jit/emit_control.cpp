@@ -9,7 +9,6 @@
 namespace skep::jit {
 
 using isa::Form;
-namespace x86 = asmjit::x86;
 namespace op = isa::op;
 
 bool Emitter::is_short(u32 at, u32 target) const {
@@ -23,41 +22,37 @@ bool Emitter::is_short(u32 at, u32 target) const {
 void Emitter::emit_jump(u8 short_code, u32 at, u32 target) {
   const bool is_short = this->is_short(at, target), forward = target > at;
   const bool always = short_code == 0xeb;
-  u8 code[6] = {short_code};
-  u32 size = 2;
-  if (!is_short && always) {
-    code[0] = 0xe9;
-    size = 5;
-  } else if (!is_short) {
-    code[0] = 0x0f;
-    code[1] = static_cast<u8>(short_code + 0x10);
-    size = 6;
-  }
-  const u32 end = here() + size;
   if (forward) {
-    forward_.push_back({is_short ? Forward::short_jump : Forward::near_jump, end, target});
-  } else if (is_short) {
-    code[1] = static_cast<u8>(out_.insn_offsets[target] - end);
-  } else {
-    const u32 distance = out_.insn_offsets[target] - end;
-    std::memcpy(code + size - 4, &distance, 4);
+    if (is_short)
+      a_.bytes(short_code, 2);
+    else if (always)
+      a_.bytes(0xe9, 5);
+    else
+      a_.bytes(0x0fu | (short_code + 0x10u) << 8, 6);
+    forward_.push_back({is_short ? Forward::short_jump : Forward::near_jump, here(), target});
+    return;
   }
-  a_.raw(code, size);
+  const u32 to = out_.insn_offsets[target];
+  if (is_short)
+    a_.bytes(short_code | u64{static_cast<u8>(to - here() - 2)} << 8, 2);
+  else if (always)
+    a_.bytes(0xe9 | u64{to - here() - 5} << 8, 5);
+  else
+    a_.bytes(0x0fu | (short_code + 0x10u) << 8 | u64{to - here() - 6} << 16, 6);
 }
 
 void Emitter::emit_call(u32 function) {
-  const u8 code[5] = {0xe8};
-  forward_.push_back({Forward::call, here() + 5, function});
-  a_.raw(code);
+  a_.bytes(0xe8, 5);
+  forward_.push_back({Forward::call, here(), function});
 }
 
-void Emitter::jump_to(CondCode condition, u32 at, u32 target) {
+void Emitter::jump_to(Cond condition, u32 at, u32 target) {
   constexpr u8 jcc_short = 0x70;
   emit_jump(static_cast<u8>(jcc_short | static_cast<u8>(condition)), at, target);
 }
 
 /// Compares as the conditional jump at `at` does; the condition under which it jumps.
-Emitter::CondCode Emitter::compare(u32 at) {
+Emitter::Cond Emitter::compare(u32 at) {
   const isa::Insn& i = insn(at);
   const bool wide = family_of(program_.forms[at]) == isa::Family::jcond64;
   const Gp dst = reg(i.dst, wide);
@@ -85,30 +80,30 @@ Emitter::CondCode Emitter::compare(u32 at) {
   }
   switch (operation) {
     case op::JEQ:
-      return CondCode::kE;
+      return Cond::e;
     case op::JGT:
-      return CondCode::kA;
+      return Cond::a;
     case op::JGE:
-      return CondCode::kAE;
+      return Cond::ae;
     case op::JLT:
-      return CondCode::kB;
+      return Cond::b;
     case op::JLE:
-      return CondCode::kBE;
+      return Cond::be;
     case op::JSGT:
-      return CondCode::kG;
+      return Cond::g;
     case op::JSGE:
-      return CondCode::kGE;
+      return Cond::ge;
     case op::JSLT:
-      return CondCode::kL;
+      return Cond::l;
     case op::JSLE:
-      return CondCode::kLE;
+      return Cond::le;
     default:
-      return CondCode::kNE;  // JNE, JSET
+      return Cond::ne;  // JNE, JSET
   }
 }
 
 void Emitter::conditional(u32 at) {
-  const CondCode condition = compare(at);
+  const Cond condition = compare(at);
   jump_to(condition, at, program_.target(at));
 }
 
@@ -122,13 +117,13 @@ void Emitter::select(u32 at) {
   const Gp dst = r64(insn(at).dst);
   if ((a == 1 && b == 0) || (a == 0 && b == 1)) {
     a_.xor_(dst.r32(), dst.r32());
-    const CondCode taken = compare(at + 1);
-    a_.set(a == 1 ? taken : x86::negateCond(taken), dst.r8());
+    const Cond taken = compare(at + 1);
+    a_.set(a == 1 ? taken : x86::negate(taken), dst);
     return;
   }
   move_imm(dst, a);
   move_imm(scratch(0, true), b);
-  a_.cmov(x86::negateCond(compare(at + 1)), dst, scratch(0, true));
+  a_.cmov(x86::negate(compare(at + 1)), dst, scratch(0, true));
 }
 
 /// The copies of a loop after its first, and the jump back.
@@ -136,7 +131,7 @@ void Emitter::repeat_loop(u32 last) {
   const Node& node = plan_.nodes[last];
   const u32 head = program_.target(last);
   for (u32 copy = 1; copy < node.unroll; ++copy) {
-    if (!node.exact) jump_to(x86::negateCond(compare(last)), last, last + 1);
+    if (!node.exact) jump_to(x86::negate(compare(last)), last, last + 1);
     for (u32 i = head; i < last; ++i) emit(i);
   }
 }
@@ -150,7 +145,7 @@ void Emitter::jump(u32 at) {
 void Emitter::may_goto(u32 at) {
   const Mem left = x86::dword_ptr(x86::rbp, -static_cast<s32>(current_->stack_bytes) - 8);
   a_.cmp(left, 0);
-  jump_to(CondCode::kE, at, program_.target(at));
+  jump_to(Cond::e, at, program_.target(at));
   a_.dec(left);
 }
 
@@ -159,8 +154,8 @@ void Emitter::call_address(u64 address) {
   if (far_calls_) {
     a_.mov(scratch(0, true), address);
     if (options_.harden) {
-      const Label thunk = a_.newLabel(), call = a_.newLabel();
-      a_.short_().jmp(call);
+      Label thunk, call;
+      a_.short_jmp(call);
       a_.bind(thunk);
       retpoline();
       a_.bind(call);
@@ -170,19 +165,18 @@ void Emitter::call_address(u64 address) {
     }
     return;
   }
-  const u8 code[5] = {0xe8};
-  a_.raw(code);
+  a_.bytes(0xe8, 5);
   outside_.push_back({here(), address});
 }
 
 /// Jumps to where scratch(0) points by a return that the processor predicts to go nowhere.
 void Emitter::retpoline() {
-  const Label capture = a_.newLabel(), there = a_.newLabel();
+  Label capture, there;
   a_.call(there);
   a_.bind(capture);
   a_.pause();
   a_.lfence();
-  a_.short_().jmp(capture);
+  a_.short_jmp(capture);
   a_.bind(there);
   a_.mov(x86::qword_ptr(x86::rsp), scratch(0, true));
   a_.ret();
@@ -198,7 +192,7 @@ void Emitter::jump_through(Mem target) {
 }
 
 bool Emitter::place(u64 base) {
-  u8* code = holder_.textSection()->buffer().data();
+  u8* code = a_.data();
   for (const Outside& call : outside_) {
     const s64 distance = static_cast<s64>(call.address - (base + call.end));
     const s32 near = static_cast<s32>(distance);
@@ -222,23 +216,23 @@ void Emitter::call_helper(u32 at) {
 void Emitter::tail_call(u32 at) {
   const Mem count = field(offsetof(RunContext, tail_calls), 4);
   const auto known = known_tail_call(program_, plan_, at);
-  const Label out = a_.newLabel();
+  Label out;
   if (known) {
     if (known->index >= known->count) return;
     a_.cmp(count, limits::max_tail_calls);
-    a_.jae(out);
+    a_.j(Cond::ae, out);
     a_.mov(x86::rax, known->slot());
     a_.mov(x86::rax, x86::qword_ptr(x86::rax));
   } else {
     a_.mov(x86::eax, r32(3));  // the index has 32 bits
     a_.cmp(x86::rax, x86::qword_ptr(r64(2), maps::prog_array_count_offset));
-    a_.jae(out);
+    a_.j(Cond::ae, out);
     a_.cmp(count, limits::max_tail_calls);
-    a_.jae(out);
+    a_.j(Cond::ae, out);
     a_.mov(x86::rax, x86::qword_ptr(r64(2), x86::rax, 3, maps::prog_array_slots_offset));
   }
   a_.test(x86::rax, x86::rax);
-  a_.jz(out);
+  a_.j(Cond::e, out);
   a_.inc(count);
   a_.mov(x86::rdx, run_context());
   a_.mov(x86::rsi, r64(1));

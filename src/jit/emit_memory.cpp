@@ -3,12 +3,11 @@
 
 namespace skep::jit {
 
-namespace x86 = asmjit::x86;
 namespace op = isa::op;
 
 Emitter::Mem Emitter::accessed(u32 at, u8 base, u32 bytes) const {
-  const Node& node = plan_.nodes[at];
-  if (node.shape != Shape::indexed) return memory(base, insn(at).off, bytes);
+  const Detail& node = plan_.details[at];
+  if (plan_.nodes[at].shape != Shape::indexed) return memory(base, insn(at).off, bytes);
   return x86::ptr(r64(node.base), r64(node.other), 0, node.operand, bytes);
 }
 
@@ -67,7 +66,7 @@ void Emitter::reverse_bytes(Gp reg, u32 bytes) {
   }
 }
 
-void Emitter::wide_load(const Node& node) {
+void Emitter::wide_load(const Detail& node) {
   const Gp to = r64(node.other);
   const Mem from = memory(node.base, node.off, node.bytes);
   if (node.bytes == 2) {
@@ -81,7 +80,7 @@ void Emitter::wide_load(const Node& node) {
   if (node.swapped) reverse_bytes(to, node.bytes);
 }
 
-void Emitter::wide_store(const Node& node) {
+void Emitter::wide_store(const Detail& node) {
   Gp value = r64(node.other);
   const Gp copy = scratch(0, true);
   if (node.first_byte != 0 || node.swapped) {
@@ -93,12 +92,12 @@ void Emitter::wide_store(const Node& node) {
   a_.mov(memory(node.base, node.off, node.bytes), sized(value, node.bytes));
 }
 
-void Emitter::wide_constant(const Node& node) {
+void Emitter::wide_constant(const Detail& node) {
   const s32 value = node.bytes == 2 ? static_cast<s16>(node.operand) : node.operand;
   a_.mov(memory(node.base, node.off, node.bytes), value);
 }
 
-void Emitter::wide_copy(const Node& node) {
+void Emitter::wide_copy(const Detail& node) {
   const Gp through = r64(node.other);
   const Mem from = memory(node.base, node.from, node.bytes);
   if (node.bytes == 2)
@@ -134,25 +133,25 @@ void Emitter::atomic(u32 at) {
   const Gp src = reg(i.src, wide);
   switch (i.imm) {
     case op::ADD:
-      a_.lock().add(cell, src);
+      a_.lock_add(cell, src);
       return;
     case op::OR:
-      a_.lock().or_(cell, src);
+      a_.lock_or(cell, src);
       return;
     case op::AND:
-      a_.lock().and_(cell, src);
+      a_.lock_and(cell, src);
       return;
     case op::XOR:
-      a_.lock().xor_(cell, src);
+      a_.lock_xor(cell, src);
       return;
     case op::ADD | op::FETCH:
-      a_.lock().xadd(cell, src);
+      a_.lock_xadd(cell, src);
       return;
     case op::XCHG:
       a_.xchg(cell, src);
       return;
     case op::CMPXCHG:
-      a_.lock().cmpxchg(cell, src);
+      a_.lock_cmpxchg(cell, src);
       if (!wide) a_.mov(x86::eax, x86::eax);  // when equal, the processor leaves eax and its upper half alone
       return;
     default:
@@ -170,7 +169,7 @@ void Emitter::atomic_loop(u32 at, bool wide) {
   a_.lea(address, x86::ptr(r64(i.dst), i.off));
   a_.mov(kept_rax, x86::rax);
   a_.mov(rax, cell);
-  const Label again = a_.newLabel();
+  Label again;
   a_.bind(again);
   a_.mov(fresh, rax);
   switch (i.imm & ~op::FETCH) {
@@ -184,8 +183,8 @@ void Emitter::atomic_loop(u32 at, bool wide) {
       a_.xor_(fresh, operand);
       break;
   }
-  a_.lock().cmpxchg(cell, fresh);
-  a_.jne(again);
+  a_.lock_cmpxchg(cell, fresh);
+  a_.j(Cond::ne, again);
   if (i.src == 0) {
     if (!wide) a_.mov(x86::eax, x86::eax);
     return;

@@ -2,7 +2,6 @@
 // has no default: a form of the table without code does not compile (-Werror=switch).
 #include "jit/emitter.hpp"
 
-#include <fmt/format.h>
 #include <sys/random.h>
 
 #include <cerrno>
@@ -15,54 +14,24 @@ namespace skep::jit {
 
 using isa::Family;
 using isa::Form;
-namespace x86 = asmjit::x86;
-
-Emitter::Gp Emitter::sized(Gp reg, u32 bytes) {
-  switch (bytes) {
-    case 1:
-      return reg.r8();
-    case 2:
-      return reg.r16();
-    case 4:
-      return reg.r32();
-    default:
-      return reg.r64();
-  }
-}
-Emitter::Gp Emitter::scratch(u32 which, bool wide) {
-  const Gp reg = which == 0 ? x86::r11 : which == 1 ? x86::r10 : x86::r9;
-  return wide ? reg : reg.r32();
-}
-Emitter::Mem Emitter::memory(u8 base, s16 off, u32 bytes) { return x86::ptr(r64(base), off, bytes); }
-Emitter::Mem Emitter::field(std::size_t offset, u32 bytes) {
-  return x86::ptr(run_context(), static_cast<s32>(offset), bytes);
-}
 
 Emitter::Emitter(const vm::Checked& program, const Plan& plan, const Options& options,
-                 std::span<const Callback> callbacks, bool far_calls)
-    : program_(program), plan_(plan), options_(options), callbacks_(callbacks), far_calls_(far_calls) {
-  if (options.harden && getrandom(&blind_, sizeof blind_, 0) != sizeof blind_)
-    error_ = asmjit::kErrorInvalidState;
-  holder_.init(asmjit::Environment::host());
-  holder_.setErrorHandler(this);
-  holder_.attach(&a_);
-  const std::size_t around = 512 + 128 * plan.functions.size();  // prologues, thunks, the burst entry
-  holder_.reserveBuffer(&holder_.textSection()->buffer(), plan.bound.back() + around);
+                 std::span<const Callback> callbacks, bool far_calls, Buffer<u8>& code)
+    : program_(program),
+      plan_(plan),
+      options_(options),
+      callbacks_(callbacks),
+      far_calls_(far_calls),
+      a_(code) {
+  if (options.harden) unseeded_ = getrandom(&blind_, sizeof blind_, 0) != sizeof blind_;
+  a_.reserve(plan.bound.back() + around_a_program + around_a_function * plan.functions.size());
   out_.insn_offsets.resize(program.insns.size());
   out_.callback_offsets.resize(program.entries.size());
-}
-
-void Emitter::handleError(asmjit::Error code, const char*, asmjit::BaseEmitter*) {
-  if (error_ == asmjit::kErrorOk) error_ = code;
-}
-
-ByteView Emitter::code() const {
-  const asmjit::CodeBuffer& buffer = holder_.textSection()->buffer();
-  return {reinterpret_cast<const std::byte*>(buffer.data()), buffer.size()};
+  forward_.reserve(program.jumps.size() + 8);
 }
 
 void Emitter::patch_forward() {
-  u8* code = holder_.textSection()->buffer().data();
+  u8* code = a_.data();
   for (const Forward& jump : forward_) {
     const u32 target = jump.kind == Forward::main   ? out_.entry
                        : jump.kind == Forward::call ? out_.subprogs[jump.target].offset
@@ -78,17 +47,13 @@ void Emitter::patch_forward() {
 }
 
 Result<Emitted> Emitter::run() {
-  if (error_ == asmjit::kErrorInvalidState) return fail(EAGAIN, "no random numbers to blind constants with");
+  if (unseeded_) return fail(EAGAIN, "no random numbers to blind constants with");
   for (u32 f = 0; f < plan_.functions.size(); ++f) function(f);
+  a_.reserve(around_a_program + around_a_function * plan_.functions.size());
   for (u32 f = 0; f < plan_.functions.size(); ++f)
     if (plan_.functions[f].is_callback) thunk(f);
   if (options_.burst) burst();
-  a_.finish();
-  if (error_ == asmjit::kErrorOk) patch_forward();
-  if (error_ == asmjit::kErrorOk) error_ = holder_.resolveUnresolvedLinks();
-  if (error_ == asmjit::kErrorOutOfMemory || error_ == asmjit::kErrorTooLarge)
-    return fail(ENOMEM, "not enough memory for the machine code");
-  SKEP_ASSERT(error_ == asmjit::kErrorOk && !holder_.hasUnresolvedLinks() && holder_.sectionCount() == 1);
+  patch_forward();
   return std::move(out_);
 }
 
@@ -96,24 +61,39 @@ void Emitter::function(u32 index) {
   const Function& f = plan_.functions[index];
   current_ = &f;
   in_main_ = index == 0;
-  const u32 start = static_cast<u32>(a_.offset());
+  const u32 start = here();
+  a_.reserve(around_a_function);
   prologue(f, in_main_);
-  for (u32 i = f.first; i < f.end; ++i) instruction(i);
+  const Node* const nodes = plan_.nodes.data();
+  const u32* const bound = plan_.bound.data();
+  u32* const offsets = out_.insn_offsets.data();
+  for (u32 i = f.first; i < f.end; ++i) {
+    a_.reserve(bound[i + 1] - bound[i] + loop_alignment);
+    const Node node = nodes[i];
+    if (node.aligned) a_.align(loop_alignment);
+    offsets[i] = here();
+    if (node.unroll > 1) repeat_loop(i);
+    if (node.shape == Shape::plain)
+      one(i);
+    else if (node.shape != Shape::absorbed)
+      shaped(i);
+  }
   emit_cold();
-  out_.subprogs.push_back({f.first, start, static_cast<u32>(a_.offset()) - start});
+  out_.subprogs.push_back({f.first, start, here() - start});
 }
 
 namespace {
 /// Callee-saved registers of the C calling convention that a function pushes, in order.
 struct SavedRegisters {
-  x86::Gp list[6];
+  u8 list[6];
   u32 count = 0;
   SavedRegisters(const Function& f, bool is_main, bool needs_run_context) {
-    if (f.uses_frame) list[count++] = x86::rbp;
+    const auto add = [&](x86::Gp reg) { list[count++] = static_cast<u8>(reg.id()); };
+    if (f.uses_frame) add(x86::rbp);
     const x86::Gp callee_saved[] = {x86::rbx, x86::r13, x86::r14, x86::r15};
     for (u32 i = 0; i < 4; ++i)
-      if ((f.saved >> (6 + i) & 1) != 0) list[count++] = callee_saved[i];
-    if (is_main && needs_run_context) list[count++] = x86::r12;
+      if ((f.saved >> (6 + i) & 1) != 0) add(callee_saved[i]);
+    if (is_main && needs_run_context) add(x86::r12);
   }
 };
 
@@ -130,12 +110,12 @@ u32 frame_of(const Function& f, u32 pushes) {
 /// The main program is called as run(self, ctx, rc); subprograms find R1 to R5 and r12 in place.
 void Emitter::prologue(const Function& f, bool is_main) {
   if (is_main) {
-    out_.entry = static_cast<u32>(a_.offset());
+    out_.entry = here();
     if (program_.has_tail_call) a_.mov(x86::dword_ptr(x86::rdx, offsetof(RunContext, tail_calls)), 0);
-    out_.tail_entry = static_cast<u32>(a_.offset());
+    out_.tail_entry = here();
   }
   const SavedRegisters saved(f, is_main, plan_.needs_run_context);
-  for (u32 i = 0; i < saved.count; ++i) a_.push(saved.list[i]);
+  for (u32 i = 0; i < saved.count; ++i) a_.push(x86::gpq(saved.list[i]));
   if (f.uses_frame) a_.mov(x86::rbp, x86::rsp);
   if (const u32 frame = frame_of(f, saved.count); frame != 0) a_.sub(x86::rsp, static_cast<s32>(frame));
   if (is_main) {
@@ -149,13 +129,13 @@ void Emitter::prologue(const Function& f, bool is_main) {
 void Emitter::epilogue(const Function& f, bool is_main) {
   const SavedRegisters saved(f, is_main, plan_.needs_run_context);
   if (const u32 frame = frame_of(f, saved.count); frame != 0) a_.add(x86::rsp, static_cast<s32>(frame));
-  for (u32 i = saved.count; i-- > 0;) a_.pop(saved.list[i]);
+  for (u32 i = saved.count; i-- > 0;) a_.pop(x86::gpq(saved.list[i]));
 }
 
 /// Callback::call(self, r1, r2, r3, r4, r5, rc): moves the arguments one register on; rc is on the stack.
 void Emitter::thunk(u32 index) {
-  a_.align(asmjit::AlignMode::kCode, 16);
-  out_.callback_offsets[index] = static_cast<u32>(a_.offset());
+  a_.align(16);
+  out_.callback_offsets[index] = here();
   a_.push(run_context());
   a_.mov(run_context(), x86::qword_ptr(x86::rsp, 16));
   a_.mov(r64(1), x86::rsi);
@@ -175,7 +155,7 @@ void Emitter::burst() {
     return x86::ptr(burst, static_cast<s32>(offset), bytes);
   };
   const Gp saved[] = {burst, rc, ctx, results, done};  // an odd number: the stack is aligned at the call
-  a_.align(asmjit::AlignMode::kCode, 16);
+  a_.align(16);
   out_.burst = here();
   for (const Gp& reg : saved) a_.push(reg);
   a_.mov(burst, x86::rsi);
@@ -183,8 +163,8 @@ void Emitter::burst() {
   a_.mov(ctx, part(offsetof(Burst, contexts), 8));
   a_.mov(results, part(offsetof(Burst, results), 8));
   a_.xor_(done.r32(), done.r32());
-  a_.align(asmjit::AlignMode::kCode, 16);
-  const Label next = a_.newLabel(), out = a_.newLabel();
+  a_.align(16);
+  Label next, out;
   a_.bind(next);
   a_.xor_(x86::eax, x86::eax);
   static_assert(sizeof(RedirectInfo) % 8 == 0);
@@ -193,36 +173,20 @@ void Emitter::burst() {
   a_.mov(field(offsetof(RunContext, ctx), 8), ctx);
   a_.mov(x86::rsi, ctx);
   a_.mov(x86::rdx, rc);
-  const u8 call[5] = {0xe8};
-  forward_.push_back({Forward::main, here() + 5, 0});
-  a_.raw(call);
+  a_.bytes(0xe8, 5);
+  forward_.push_back({Forward::main, here(), 0});
   a_.mov(x86::dword_ptr(results, done, 2), x86::eax);
   a_.inc(done.r32());
   a_.sub(x86::eax, part(offsetof(Burst, ordinary), 4));
   a_.cmp(x86::eax, part(offsetof(Burst, ordinary_count), 4));
-  a_.jae(out);
+  a_.j(Cond::ae, out);
   a_.add(ctx, part(offsetof(Burst, stride), 8));
   a_.cmp(done.r32(), part(offsetof(Burst, count), 4));
-  a_.jb(next);
+  a_.j(Cond::b, next);
   a_.bind(out);
   a_.mov(x86::eax, done.r32());
   for (u32 i = std::size(saved); i-- > 0;) a_.pop(saved[i]);
   a_.ret();
-}
-
-void Emitter::instruction(u32 at) {
-  const Node& node = plan_.nodes[at];
-  if (node.aligned) a_.align(asmjit::AlignMode::kCode, loop_alignment);
-  out_.insn_offsets[at] = here();
-  if (node.unroll > 1) repeat_loop(at);
-  emit(at);
-}
-
-void Emitter::emit(u32 at) {
-  if (plan_.nodes[at].shape == Shape::plain)
-    one(at);
-  else
-    shaped(at);
 }
 
 void Emitter::shaped(u32 at) {
@@ -238,25 +202,25 @@ void Emitter::shaped(u32 at) {
       return one(at);
     case Shape::lea:
       if (program_.forms[at] == Form::MOV64_X)
-        a_.lea(r64(i.dst), x86::ptr(r64(i.src), plan_.nodes[at].operand));
+        a_.lea(r64(i.dst), x86::ptr(r64(i.src), plan_.details[at].operand));
       else
-        a_.lea(r32(i.dst), x86::ptr(r64(i.src), plan_.nodes[at].operand));
+        a_.lea(r32(i.dst), x86::ptr(r64(i.src), plan_.details[at].operand));
       return;
     case Shape::lea_index:
-      a_.lea(r64(i.dst), x86::ptr(r64(i.src), r64(plan_.nodes[at].other), 0, plan_.nodes[at].operand));
+      a_.lea(r64(i.dst), x86::ptr(r64(i.src), r64(plan_.details[at].other), 0, plan_.details[at].operand));
       return;
     case Shape::rotate:
       return rotate(at);
     case Shape::load_swapped:
       return load_swapped(at);
     case Shape::wide_load:
-      return wide_load(plan_.nodes[at]);
+      return wide_load(plan_.details[at]);
     case Shape::wide_store:
-      return wide_store(plan_.nodes[at]);
+      return wide_store(plan_.details[at]);
     case Shape::wide_constant:
-      return wide_constant(plan_.nodes[at]);
+      return wide_constant(plan_.details[at]);
     case Shape::wide_copy:
-      return wide_copy(plan_.nodes[at]);
+      return wide_copy(plan_.details[at]);
     case Shape::current_cpu:
       a_.mov(r32(i.dst), field(offsetof(RunContext, cpu), 4));
       return;
@@ -267,6 +231,9 @@ void Emitter::shaped(u32 at) {
 #define EVERY_ALU(name, wide)                                      \
   case Form::name##_K: return alu_imm(at, wide);                   \
   case Form::name##_X: return alu_reg(at, wide);
+#define EVERY_SIMPLE(name, operation, wide)                        \
+  case Form::name##_K: return alu_imm(at, wide);                   \
+  case Form::name##_X: a_.operation(reg(i.dst, wide), reg(i.src, wide)); return;
 #define EVERY_DIV(name, wide, is_signed)                           \
   case Form::name##_K: case Form::name##_X: return divide(at, wide, is_signed);
 #define EVERY_JUMP(name)                                           \
@@ -276,12 +243,12 @@ void Emitter::shaped(u32 at) {
 void Emitter::one(u32 at) {
   const isa::Insn& i = insn(at);
   switch (program_.forms[at]) {
-    EVERY_ALU(ADD64, true) EVERY_ALU(SUB64, true) EVERY_ALU(MUL64, true) EVERY_ALU(OR64, true)
-    EVERY_ALU(AND64, true) EVERY_ALU(LSH64, true) EVERY_ALU(RSH64, true) EVERY_ALU(XOR64, true)
-    EVERY_ALU(MOV64, true) EVERY_ALU(ARSH64, true)
-    EVERY_ALU(ADD32, false) EVERY_ALU(SUB32, false) EVERY_ALU(MUL32, false) EVERY_ALU(OR32, false)
-    EVERY_ALU(AND32, false) EVERY_ALU(LSH32, false) EVERY_ALU(RSH32, false) EVERY_ALU(XOR32, false)
-    EVERY_ALU(MOV32, false) EVERY_ALU(ARSH32, false)
+    EVERY_SIMPLE(ADD64, add, true) EVERY_SIMPLE(SUB64, sub, true) EVERY_SIMPLE(MUL64, imul, true)
+    EVERY_SIMPLE(OR64, or_, true) EVERY_SIMPLE(AND64, and_, true) EVERY_SIMPLE(MOV64, mov, true)
+    EVERY_ALU(LSH64, true) EVERY_ALU(RSH64, true) EVERY_ALU(XOR64, true) EVERY_ALU(ARSH64, true)
+    EVERY_SIMPLE(ADD32, add, false) EVERY_SIMPLE(SUB32, sub, false) EVERY_SIMPLE(MUL32, imul, false)
+    EVERY_SIMPLE(OR32, or_, false) EVERY_SIMPLE(AND32, and_, false) EVERY_SIMPLE(MOV32, mov, false)
+    EVERY_ALU(LSH32, false) EVERY_ALU(RSH32, false) EVERY_ALU(XOR32, false) EVERY_ALU(ARSH32, false)
     EVERY_DIV(DIV64, true, false) EVERY_DIV(MOD64, true, false) EVERY_DIV(SDIV64, true, true) EVERY_DIV(SMOD64, true, true)
     EVERY_DIV(DIV32, false, false) EVERY_DIV(MOD32, false, false) EVERY_DIV(SDIV32, false, true) EVERY_DIV(SMOD32, false, true)
     case Form::NEG64: a_.neg(r64(i.dst)); return;

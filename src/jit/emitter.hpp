@@ -13,50 +13,57 @@
 
 namespace skep::jit {
 
-class Emitter : private asmjit::ErrorHandler {
+class Emitter {
  public:
   /// `callbacks`: one a subprogram, whose addresses the code loads. `far_calls`: helpers may be anywhere.
   Emitter(const vm::Checked& program, const Plan& plan, const Options& options,
-          std::span<const Callback> callbacks, bool far_calls);
-  /// An asmjit error is a bug of ours, except for lack of memory: ENOMEM.
+          std::span<const Callback> callbacks, bool far_calls, Buffer<u8>& code);
+  /// EAGAIN: no random numbers for hardened code.
   Result<Emitted> run();
   /// Fills in the distances of calls out of the code for where it will stand; false: one is out of reach.
   [[nodiscard]] bool place(u64 base);
-  [[nodiscard]] ByteView code() const;
+  [[nodiscard]] ByteView code() const { return {reinterpret_cast<const std::byte*>(a_.data()), a_.offset()}; }
 
  private:
-  using Gp = asmjit::x86::Gp;
-  using Mem = asmjit::x86::Mem;
-  using Label = asmjit::Label;
-  using CondCode = asmjit::x86::CondCode;
+  using Gp = x86::Gp;
+  using Mem = x86::Mem;
+  using Cond = x86::Cond;
+
+  /// Prologues, epilogues, thunks; the burst entry.
+  static constexpr std::size_t around_a_function = 128, around_a_program = 512;
 
   // The registers of the BPF machine and the scratch ones.
   static Gp r64(u8 r) {
     // R0..R10, and R11 of rewritten code, which is live from guard to jump only, where nothing takes
     // scratch(2).
-    static constexpr u8 ids[] = {0, 7, 6, 2, 1, 8, 3, 13, 14, 15, 5, 9};
-    SKEP_ASSERT(r < vm::rewritten_registers);
-    return asmjit::x86::gpq(ids[r]);
+    static constexpr u8 ids[16] = {0, 7, 6, 2, 1, 8, 3, 13, 14, 15, 5, 9};
+    return x86::gpq(ids[r]);
   }
   static Gp r32(u8 r) { return r64(r).r32(); }
-  static Gp sized(Gp reg, u32 bytes);
+  static Gp sized(Gp reg, u32 bytes) { return {static_cast<u8>(reg.id()), static_cast<u8>(bytes)}; }
   static Gp reg(u8 r, bool wide) { return wide ? r64(r) : r32(r); }
-  static Gp scratch(u32 which, bool wide);
-  static Mem memory(u8 base, s16 off, u32 bytes);
+  static Gp scratch(u32 which, bool wide) {
+    return sized(x86::gpq(static_cast<u8>(11 - which)), wide ? 8 : 4);
+  }
+  static Mem memory(u8 base, s16 off, u32 bytes) { return x86::ptr(r64(base), off, bytes); }
   /// What the load or store at `at` accesses: base and offset, or, where combined, a sum.
   [[nodiscard]] Mem accessed(u32 at, u8 base, u32 bytes) const;
-  static Gp run_context() { return asmjit::x86::r12; }
-  static Mem field(std::size_t offset, u32 bytes);
-
-  void handleError(asmjit::Error code, const char* message, asmjit::BaseEmitter* origin) override;
+  static Gp run_context() { return x86::r12; }
+  static Mem field(std::size_t offset, u32 bytes) {
+    return x86::ptr(run_context(), static_cast<s32>(offset), bytes);
+  }
 
   void function(u32 index);
   void prologue(const Function& function, bool is_main);
   void epilogue(const Function& function, bool is_main);
   void thunk(u32 index);
   void burst();
-  void instruction(u32 at);
-  void emit(u32 at);
+  void emit(u32 at) {
+    if (plan_.nodes[at].shape == Shape::plain)
+      one(at);
+    else
+      shaped(at);
+  }
   void shaped(u32 at);
   void one(u32 at);
 
@@ -85,10 +92,10 @@ class Emitter : private asmjit::ErrorHandler {
   void load_signed(u32 at);
   void probe(u32 at);
   void load_swapped(u32 at);
-  void wide_load(const Node& node);
-  void wide_store(const Node& node);
-  void wide_constant(const Node& node);
-  void wide_copy(const Node& node);
+  void wide_load(const Detail& node);
+  void wide_store(const Detail& node);
+  void wide_constant(const Detail& node);
+  void wide_copy(const Detail& node);
   void reverse_bytes(Gp reg64, u32 bytes);
   void store_imm(u32 at);
   void store_reg(u32 at);
@@ -96,11 +103,11 @@ class Emitter : private asmjit::ErrorHandler {
   void atomic_loop(u32 at, bool wide);
 
   // emit_control.cpp
-  CondCode compare(u32 at);
+  Cond compare(u32 at);
   void conditional(u32 at);
   void repeat_loop(u32 last);
   void jump(u32 at);
-  void jump_to(CondCode condition, u32 at, u32 target);
+  void jump_to(Cond condition, u32 at, u32 target);
   void may_goto(u32 at);
   void call_address(u64 address);
   void retpoline();
@@ -119,7 +126,7 @@ class Emitter : private asmjit::ErrorHandler {
   void key_word(const KeyPlace& key, u32 at, u32 size, Gp to, Gp with);
   void merge_key(u32 at, u32 key_size);
   void hash_key(const maps::HashProbe& probe, const KeyPlace& key);
-  void compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label differs);
+  void compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label& differs);
   void inline_hash_lookup(u32 at, const maps::HashProbe& probe);
   bool inline_map_call(u32 at);
   void emit_cold();
@@ -143,7 +150,7 @@ class Emitter : private asmjit::ErrorHandler {
   std::span<const Callback> callbacks_;
   bool far_calls_;
   u64 blind_ = 0;  ///< state of the numbers that constants are blinded with
-  asmjit::CodeHolder holder_;
+  bool unseeded_ = false;
   Assembler a_;
   /// A jump or call whose target had no address yet; its displacement ends at `end`.
   struct Forward {
@@ -168,7 +175,6 @@ class Emitter : private asmjit::ErrorHandler {
   bool in_main_ = false;
   u32 saved_pushes_ = 0;
   Emitted out_;
-  asmjit::Error error_ = asmjit::kErrorOk;
 };
 
 }  // namespace skep::jit

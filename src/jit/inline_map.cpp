@@ -18,7 +18,6 @@ namespace skep::jit {
 
 using isa::Family;
 using isa::Form;
-namespace x86 = asmjit::x86;
 
 namespace {
 
@@ -37,20 +36,20 @@ bool ends_run(const vm::Checked& program, const Plan& plan, u32 at) {
     case Family::may_goto:
       return true;
     default:
-      return plan.nodes[at + 1].is_target;
+      return plan.nodes[at + 1].is_target();
   }
 }
 
 /// The instruction before `at`, in the same run, that writes the register; nothing if there is none.
 std::optional<u32> writer_of(const vm::Checked& program, const Plan& plan, u32 at, u8 reg) {
   constexpr u32 far_enough = 48;
-  if (plan.nodes[at].is_target) return {};
+  if (plan.nodes[at].is_target()) return {};
   for (u32 back = 1; back <= far_enough && back <= at; ++back) {
     const u32 i = at - back;
     if (program.forms[i] == Form::invalid) continue;  // second slot
     if (ends_run(program, plan, i)) return {};
     if ((operands_of(program.insns[i], program.forms[i]).writes & bit(reg)) != 0) return i;
-    if (plan.nodes[i].is_target) return {};
+    if (plan.nodes[i].is_target()) return {};
   }
   return {};
 }
@@ -210,7 +209,7 @@ void Emitter::hash_key(const maps::HashProbe& probe, const KeyPlace& key) {
 }
 
 /// Compares the key with that of the element at rax.
-void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label differs) {
+void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label& differs) {
   const u32 size = probe.key_size;
   for (u32 at = 0; at < size; at += 8) {
     const u32 bytes = std::min(size - at, 8u);
@@ -227,7 +226,7 @@ void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Lab
       key_word(element, at, bytes, x86::rdx, x86::r9);
       a_.cmp(word, x86::rdx);
     }
-    a_.jne(differs);
+    a_.j(Cond::ne, differs);
   }
 }
 
@@ -235,18 +234,18 @@ void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Lab
 void Emitter::inline_hash_lookup(u32 at, const maps::HashProbe& probe) {
   const KeyPlace key = key_place(at, probe.key_size);
   // rsi keeps the key's address (R2), rdi the map's (R1) for the call.
-  const Label next = a_.newLabel(), done = a_.newLabel(), walk = a_.newLabel();
+  Label next, done, walk;
   hash_key(probe, key);
   if (probe.first_only) a_.mov(x86::ecx, x86::eax);
   a_.and_(x86::eax, static_cast<s32>(probe.mask));  // at most 31 bits
   a_.mov(x86::r9, probe.buckets);
   a_.mov(x86::rax, x86::qword_ptr(x86::r9, x86::rax, 3));
   a_.and_(x86::rax, -2);
-  a_.jz(done);
+  a_.j(Cond::e, done);
   a_.bind(walk);
   if (probe.first_only) {  // half a key may be another one's; its hash was changed first
     a_.cmp(x86::ecx, x86::dword_ptr(x86::rax, maps::hash_elem_hash));
-    a_.jne(next);
+    a_.j(Cond::ne, next);
   }
   compare_key(probe, key, next);
   a_.bind(done);
@@ -255,7 +254,8 @@ void Emitter::inline_hash_lookup(u32 at, const maps::HashProbe& probe) {
 
 /// What stands behind the function's code: elements that are not the first of their bucket.
 void Emitter::emit_cold() {
-  for (const Cold& cold : cold_) {
+  for (Cold& cold : cold_) {
+    a_.reserve(64);
     a_.bind(cold.next);
     if (cold.calls) {
       a_.mov(x86::r9, run_context());
@@ -263,7 +263,7 @@ void Emitter::emit_cold() {
     } else {
       a_.mov(x86::rax, x86::qword_ptr(x86::rax));
       a_.test(x86::rax, x86::rax);
-      a_.jnz(cold.walk);
+      a_.j(Cond::ne, cold.walk);
     }
     a_.jmp(cold.done);
   }

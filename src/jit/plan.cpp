@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "base/limits.hpp"
 #include "jit/combine.hpp"
 #include "jit/inline_map.hpp"
 #include "jit/registers.hpp"
@@ -68,81 +67,47 @@ consteval std::array<u8, isa::form_count + 1> make_bounds() {
 constexpr auto bounds = make_bounds();
 
 void mark_targets(const vm::Checked& program, Plan& plan) {
-  const u32 count = static_cast<u32>(program.insns.size());
-  for (u32 i = 0; i < count; ++i) {
-    const Form form = program.forms[i];
-    if (form == Form::invalid) {
-      plan.nodes[i].shape = Shape::absorbed;
-      continue;
-    }
-    const Flow flow = flow_of(form);
-    if (flow != Flow::jumps && flow != Flow::may_jump) continue;
+  for (const u32 i : program.jumps) {
+    if (program.forms[i] == Form::CALL_LOCAL) continue;
     const u32 target = program.target(i);
     Node& node = plan.nodes[target];
-    node.is_target = true;
-    if (target <= i) {
-      node.is_loop_head = true;
-      node.loop_end = i;
-    }
     if (node.jumps_in != 255) ++node.jumps_in;
+    if (target > i) continue;
+    node.is_loop_head = true;
+    plan.loop_end[target] = i;
   }
 }
 
-/// Deepest byte below R10 that the function touches directly, and whether R10 is also used in other ways.
-struct StackUse {
-  u32 direct = 0;
-  bool indirect = false;
-};
-
-void note_stack(const isa::Insn& insn, Form form, StackUse& use) {
-  const Family family = family_of(form);
-  const bool base_is_src = family == Family::ldx || family == Family::ldxsx || family == Family::probe ||
-                           family == Family::load_acquire;
-  const bool is_memory = base_is_src || family == Family::st || family == Family::stx ||
-                         family == Family::atomic || family == Family::store_release;
-  const bool also_a_value =
-      (family == Family::stx || family == Family::atomic || family == Family::store_release) &&
-      insn.src == 10;
-  if (!is_memory || also_a_value || (base_is_src ? insn.src : insn.dst) != 10 || insn.off >= 0) {
-    use.indirect = true;
-    return;
+/// Where functions begin and end, and what the instructions with symbols say of them.
+void find_functions(const vm::Checked& program, Plan& plan) {
+  const auto count = static_cast<u32>(program.entries.size());
+  plan.functions.resize(count);
+  for (u32 f = 0; f < count; ++f)
+    plan.functions[f] = {
+        .first = program.entries[f],
+        .end = f + 1 < count ? program.entries[f + 1] : static_cast<u32>(program.insns.size())};
+  const auto function_of = [&](u32 i) -> Function& {
+    return plan.functions[count == 1 ? 0 : program.subprog_at(i)];
+  };
+  for (const u32 i : program.jumps) {
+    if (program.forms[i] == Form::CALL_LOCAL) function_of(i).makes_calls = true;
+    if (program.forms[i] == Form::MAY_GOTO) function_of(i).has_may_goto = true;
   }
-  use.direct = std::max(use.direct, static_cast<u32>(-insn.off));
-}
-
-Function describe(const vm::Checked& program, u32 first, u32 end, u32 given_stack) {
-  Function function{.first = first, .end = end};
-  StackUse use;
-  u32 mentioned = 0;
-  for (u32 i = first; i < end; ++i) {
+  plan.needs_run_context = false;
+  for (const u32 i : program.symbols) {
     const Form form = program.forms[i];
-    if (form == Form::invalid) continue;
-    const isa::Insn& insn = program.insns[i];
-    const Operands operands = operands_of(insn, form);
-    mentioned |= operands.reads | operands.writes;
     const Family family = family_of(form);
-    if (family == Family::call || family == Family::tail_call) function.makes_calls = true;
-    if (family == Family::may_goto) function.has_may_goto = true;
-    if ((operands.reads & bit(10)) != 0) note_stack(insn, form, use);
+    if (family == Family::ld_imm64) plan.nodes[i + 1].shape = Shape::absorbed;
+    if (family == Family::call || family == Family::tail_call) function_of(i).makes_calls = true;
+    if (form == Form::LD_IMM64_FUNC) function_of(program.target(i)).is_callback = true;
+    plan.needs_run_context |=
+        form == Form::CALL_HELPER || form == Form::TAIL_CALL || form == Form::MOV_PERCPU;
   }
-  function.saved = static_cast<u16>(mentioned & (bit(6) | bit(7) | bit(8) | bit(9)));
-  function.uses_frame = (mentioned & bit(10)) != 0;
-  if (function.has_may_goto) function.uses_frame = true;
-  if (function.uses_frame) {
-    u32 bytes = given_stack != 0 ? given_stack + vm::frame_slack
-                : use.indirect   ? limits::stack_bytes + vm::frame_slack
-                                 : 0;
-    bytes = std::max(bytes, use.direct);
-    function.stack_bytes = (bytes + 7) & ~u32{7};
-  }
-  return function;
+  if (program.exception_callback != 0) function_of(program.exception_callback).is_callback = true;
 }
 
-bool needs_run_context(const vm::Checked& program) {
-  return std::any_of(program.forms.begin(), program.forms.end(), [](Form form) {
-    return form == Form::CALL_HELPER || form == Form::TAIL_CALL || form == Form::MOV_PERCPU;
-  });
-}
+/// What any Shape takes at most: two constants, a comparison and a conditional move (Shape::select).
+constexpr u32 shaped_bound = 40;
 
 /// What blinded constants and retpolines take besides, at most.
 constexpr u32 hardened_extra = 40;
@@ -150,22 +115,27 @@ constexpr u32 hardened_extra = 40;
 void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
   const u32 count = static_cast<u32>(program.insns.size());
   plan.bound.resize(count + 1);
-  plan.bound[0] = 0;
+  u32 bound = 0;
   for (u32 i = 0; i < count; ++i) {
+    plan.bound[i] = bound;
     const Node& node = plan.nodes[i];
-    u32 bound = plan.bound[i] + bounds[isa::index_of(program.forms[i])] + extra;
-    if (program.forms[i] == Form::CALL_HELPER) bound += map_call_bound(program, plan, i);
-    if (node.unroll > 1) bound += (node.unroll - 1) * (bound - plan.bound[program.target(i)]);
+    const Form form = program.forms[i];
+    if (node.shape == Shape::plain)
+      bound += bounds[isa::index_of(form)] + extra;
+    else if (node.shape != Shape::absorbed && node.shape != Shape::nothing)
+      bound += shaped_bound;
+    if (form == Form::CALL_HELPER) bound += map_call_bound(program, plan, i);
+    if (node.unroll > 1) bound += (node.unroll - 1u) * (bound - plan.bound[program.target(i)]);
     if (i + 1 < count && plan.nodes[i + 1].aligned) bound += loop_alignment - 1;
-    plan.bound[i + 1] = bound;
   }
+  plan.bound[count] = bound;
 }
 
 }  // namespace
 
 std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const Plan& plan, u32 at) {
   std::optional<u64> map, index;
-  for (u32 i = at; i-- > 0 && !plan.nodes[i + 1].is_target && (!map || !index);) {
+  for (u32 i = at; i-- > 0 && !plan.nodes[i + 1].is_target() && (!map || !index);) {
     const Form form = program.forms[i];
     if (form == Form::invalid) continue;
     const Family family = family_of(form);
@@ -188,31 +158,16 @@ std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const P
   return KnownTailCall{*map, load<u64>(base + maps::prog_array_count_offset), static_cast<u32>(*index)};
 }
 
-Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options) {
-  Plan plan;
-  make_plan(program, stack_bytes, options, plan);
-  return plan;
-}
-
 void make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options,
                Plan& plan) {
-  const u32 count = static_cast<u32>(program.insns.size());
-  plan.nodes.assign(count, Node{});
-  plan.functions.clear();
+  const std::size_t count = program.insns.size();
+  plan.nodes.resize(count);
+  std::fill(plan.nodes.begin(), plan.nodes.end(), Node{});
+  plan.details.resize(count);
+  plan.loop_end.resize(count);
   mark_targets(program, plan);
-  for (u32 f = 0; f < program.entries.size(); ++f) {
-    const u32 end = f + 1 < program.entries.size() ? program.entries[f + 1] : count;
-    plan.functions.push_back(
-        describe(program, program.entries[f], end, f < stack_bytes.size() ? stack_bytes[f] : 0));
-  }
-  if (program.entries.size() > 1)
-    for (u32 i = 0; i < count; ++i)
-      if (program.forms[i] == Form::LD_IMM64_FUNC)
-        plan.functions[program.subprog_at(program.target(i))].is_callback = true;
-  if (program.exception_callback != 0)
-    plan.functions[program.subprog_at(program.exception_callback)].is_callback = true;
-  plan.needs_run_context = needs_run_context(program);
-  find_dead(program, plan);
+  find_functions(program, plan);
+  describe(program, stack_bytes, plan);
   // What is combined has constants where a hardened emitter does not look.
   if (options.combine && !options.harden) {
     combine(program, options, plan);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "jit/buffer.hpp"
 #include "jit/compile.hpp"
 
 namespace skep::jit {
@@ -30,8 +31,23 @@ enum class Shape : u8 {
 /// Where loops begin whose bodies are short.
 inline constexpr u32 loop_alignment = 32;
 
+/// What every pass asks of every instruction: eight bytes.
 struct Node {
   Shape shape = Shape::plain;
+  u8 jumps_in = 0;                ///< how many jumps come here; 255: that many or more
+  u8 unroll = 0;                  ///< of a jump back: so many copies of its loop stand one after the other
+  bool is_loop_head : 1 = false;  ///< a jump from here or further on comes back to it
+  bool exact : 1 = false;         ///< of a jump back with copies: only the last can be the last round
+  bool aligned : 1 = false;       ///< begins a cache line half
+  u16 dead_after = 0;             ///< bit r: register r holds nothing that is read later
+  u16 live = 0;                   ///< find_dead()'s: registers that are read from here on
+
+  [[nodiscard]] bool is_target() const { return jumps_in != 0; }
+};
+static_assert(sizeof(Node) == 8);
+
+/// What a Shape needs to know besides. Without value where the shape is plain.
+struct Detail {
   u8 other = 0;  ///< a second register: the one that receives, or that is stored
   u8 base = 0;   ///< of wide_*: the address register
   u8 bytes = 0;  ///< of wide_*: 2, 4 or 8
@@ -39,16 +55,7 @@ struct Node {
   bool swapped = false;
   s16 off = 0;   ///< of wide_*: offset from base; of wide_copy: where to
   s16 from = 0;  ///< of wide_copy: where from
-  bool is_target = false;
-  bool is_loop_head = false;  ///< a jump from here or further on comes back to it
-  bool upper_zero = false;    ///< the upper half of dst is known to be zero before this instruction
-  u8 jumps_in = 0;            ///< how many jumps come here; 255: that many or more
-  u8 unroll = 0;              ///< of a jump back: so many copies of its loop stand one after the other
-  bool exact = false;         ///< of such a jump: only the last copy can be the last round
-  bool aligned = false;       ///< begins a cache line half
   s32 operand = 0;
-  u16 dead_after = 0;  ///< bit r: register r holds nothing that is read later
-  u32 loop_end = 0;    ///< of a loop's head: the last jump that comes back to it
 };
 
 struct Function {
@@ -61,12 +68,15 @@ struct Function {
   u32 stack_bytes = 0;  ///< multiple of 8
 };
 
+/// Kept from one program to the next for its memory: make_plan() fills all of it anew.
 struct Plan {
-  std::vector<Node> nodes;          ///< parallel to the instruction slots
-  std::vector<u32> bound;           ///< bytes that the code before slot i takes at most; one more at the end
+  Buffer<Node> nodes;               ///< parallel to the instruction slots
+  Buffer<Detail> details;           ///< parallel to them
+  Buffer<u32> bound;                ///< bytes that the code before slot i takes at most; one more at the end
+  Buffer<u32> loop_end;             ///< of loops' heads only: the last jump that comes back
   std::vector<Function> functions;  ///< parallel to Checked::entries
   bool needs_run_context = false;
-  std::vector<u16> live;  ///< find_dead()'s: registers that are read from here on, for each slot
+  Buffer<u8> code;  ///< an emitter's: where it writes
 };
 
 /// A tail call whose array and index are constants.
@@ -82,8 +92,6 @@ struct KnownTailCall {
 
 /// `stack_bytes` of each subprogram (parallel to program.entries; 0: not known, 512 are taken where R10 is
 /// used for more than direct accesses).
-Plan make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options);
-/// The same into a plan whose memory is used again.
 void make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options,
                Plan& plan);
 

@@ -96,35 +96,50 @@ consteval Operands operands_by_family(const isa::Insn& insn, isa::Form form) {
   return {};
 }
 
-/// Registers that a form uses whatever its fields say, and whether its dst and src are read or written.
+/// Registers that a form uses whatever its fields say; and where dst (low half of the mask) and src (high
+/// half) are read or written.
 struct OperandRule {
+  u32 reads_mask = 0, writes_mask = 0;
   u16 reads = 0, writes = 0;
-  u8 reads_dst = 0, reads_src = 0, writes_dst = 0, writes_src = 0;
+  Flow flow = Flow::on;
 };
-consteval std::array<OperandRule, isa::form_count> make_operand_rules() {
+consteval std::array<OperandRule, isa::form_count + 1> make_operand_rules() {
   constexpr u8 as_dst = 14, as_src = 15;  // no register has these numbers
-  std::array<OperandRule, isa::form_count> rules{};
+  std::array<OperandRule, isa::form_count + 1> rules{};
   for (u32 i = 0; i < isa::form_count; ++i) {
     isa::Insn insn;
     insn.dst = as_dst & 0xf;
     insn.src = as_src & 0xf;
     const Operands operands = operands_by_family(insn, static_cast<isa::Form>(i));
     constexpr u16 fixed = 0x3fff;
-    rules[i] = {
-        static_cast<u16>(operands.reads & fixed),       static_cast<u16>(operands.writes & fixed),
-        static_cast<u8>(operands.reads >> as_dst & 1),  static_cast<u8>(operands.reads >> as_src & 1),
-        static_cast<u8>(operands.writes >> as_dst & 1), static_cast<u8>(operands.writes >> as_src & 1)};
+    const auto mask = [](u16 set) {
+      return ((set >> as_dst & 1) != 0 ? 0xffffu : 0u) | ((set >> as_src & 1) != 0 ? 0xffff0000u : 0u);
+    };
+    rules[i] = {mask(operands.reads), mask(operands.writes), static_cast<u16>(operands.reads & fixed),
+                static_cast<u16>(operands.writes & fixed), flows[i]};
   }
   return rules;
 }
 inline constexpr auto operand_rules = make_operand_rules();
+
+/// For the byte of both registers: dst's bit, and src's in the upper half.
+consteval std::array<u32, 256> make_register_bits() {
+  std::array<u32, 256> bits{};
+  for (u32 i = 0; i < 256; ++i) bits[i] = 1u << (i & 15) | 1u << (i >> 4) << 16;
+  return bits;
+}
+inline constexpr auto register_bits = make_register_bits();
 }  // namespace detail
 
-/// Calls read R1 to R5 and write R0 to R5; exit reads R0.
-constexpr Operands operands_of(const isa::Insn& insn, isa::Form form) {
-  const detail::OperandRule& rule = detail::operand_rules[isa::index_of(form)];
-  return {static_cast<u16>(rule.reads | rule.reads_dst << insn.dst | rule.reads_src << insn.src),
-          static_cast<u16>(rule.writes | rule.writes_dst << insn.dst | rule.writes_src << insn.src)};
+/// Calls read R1 to R5 and write R0 to R5; exit reads R0; the second slot of ld_imm64 does nothing.
+inline Operands operands_of(const isa::Insn& insn, const detail::OperandRule& rule) {
+  const u32 bits = detail::register_bits[isa::registers_of(insn)];
+  const u32 reads = bits & rule.reads_mask, writes = bits & rule.writes_mask;
+  return {static_cast<u16>(rule.reads | reads | reads >> 16),
+          static_cast<u16>(rule.writes | writes | writes >> 16)};
+}
+inline Operands operands_of(const isa::Insn& insn, isa::Form form) {
+  return operands_of(insn, detail::operand_rules[isa::index_of(form)]);
 }
 
 }  // namespace skep::jit

@@ -20,12 +20,12 @@ class Unroller {
  public:
   Unroller(const vm::Checked& program, Plan& plan) : program_(program), plan_(plan) {}
   void run() {
-    for (u32 i = 0; i < program_.insns.size(); ++i) {
-      const Family family = family_of(program_.forms[i]);
-      const bool jumps = family == Family::jcond64 || family == Family::jcond32 || family == Family::ja;
-      if (program_.forms[i] == Form::invalid || !jumps || plan_.nodes[i].shape != Shape::plain) continue;
+    for (const u32 i : program_.jumps) {
       const u32 head = program_.target(i);
-      if (head < i && i - head <= longest_body && is_one_run(head, i)) unroll(head, i, family == Family::ja);
+      if (head >= i || i - head > longest_body || plan_.nodes[i].shape != Shape::plain) continue;
+      const Family family = family_of(program_.forms[i]);
+      if (family != Family::jcond64 && family != Family::jcond32 && family != Family::ja) continue;
+      if (is_one_run(head, i)) unroll(head, i, family == Family::ja);
     }
   }
 
@@ -77,13 +77,13 @@ class Unroller {
     s64 step = 0;
     for (u32 i = head; i < last; ++i) {
       if (program_.forms[i] == Form::invalid) continue;
-      if (i != head && plan_.nodes[i].is_target) return 0;
+      if (i != head && plan_.nodes[i].is_target()) return 0;
       if ((operands_of(program_.insns[i], program_.forms[i]).writes & bit(counter)) == 0) continue;
       if (program_.forms[i] != Form::ADD64_K || step != 0 || program_.insns[i].imm == 0) return 0;
       step = program_.insns[i].imm;
     }
-    if (step == 0 || plan_.nodes[last].is_target) return 0;
-    for (u32 i = head; i-- > 0 && !(i + 1 != head && plan_.nodes[i + 1].is_target);) {
+    if (step == 0 || plan_.nodes[last].is_target()) return 0;
+    for (u32 i = head; i-- > 0 && !(i + 1 != head && plan_.nodes[i + 1].is_target());) {
       const Form form = program_.forms[i];
       if (form == Form::invalid) continue;
       if (family_of(form) == Family::ja || form == Form::EXIT) return 0;

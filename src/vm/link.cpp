@@ -14,30 +14,12 @@ namespace skep::vm {
 using isa::Family;
 using isa::Form;
 
-u32 Checked::target(u32 at) const {
-  const s32 by = forms[at] == Form::LD_IMM64_FUNC ? insns[at].imm : isa::displacement(forms[at], insns[at]);
-  return static_cast<u32>(static_cast<s64>(at) + 1 + by);
-}
-
 u32 Checked::subprog_at(u32 insn) const {
   const auto it = std::upper_bound(entries.begin(), entries.end(), insn);
   return static_cast<u32>(it - entries.begin()) - 1;
 }
 
 namespace {
-
-constexpr std::array<bool, isa::form_count + 1> make_has_symbols() {
-  std::array<bool, isa::form_count + 1> flags{};
-  for (u32 i = 0; i < isa::form_count; ++i) {
-    const Family family = isa::forms[i].family;
-    flags[i] = family == Family::ld_abs || family == Family::ld_ind || family == Family::addr_space_cast ||
-               family == Family::tail_call || family == Family::call || family == Family::probe ||
-               family == Family::ld_imm64;
-  }
-  return flags;
-}
-/// Forms that symbols_of() has something to say about.
-constexpr auto form_has_symbols = make_has_symbols();
 
 class Checker {
  public:
@@ -47,10 +29,12 @@ class Checker {
   }
 
   Result<Checked> run() {
-    out_.forms = TRY(isa::decode_program(out_.insns, registers_));
-    out_.imm64.resize(out_.insns.size());
-    for (u32 i = 0; i < out_.insns.size(); ++i)
-      if (form_has_symbols[isa::index_of(out_.forms[i])]) TRY(symbols_of(i));
+    isa::Decoded decoded = TRY(isa::decode_program(out_.insns, registers_));
+    out_.forms = std::move(decoded.forms);
+    out_.jumps = std::move(decoded.jumps);
+    out_.symbols = std::move(decoded.symbols);
+    if (!out_.symbols.empty()) out_.imm64.resize(out_.insns.size());
+    for (const u32 i : out_.symbols) TRY(symbols_of(i));
     TRY(find_subprogs());
     TRY(jumps_stay_inside());
     TRY(calls_are_bounded());
@@ -124,17 +108,18 @@ class Checker {
     }
   }
 
-  bool is_function_reference(u32 i) const {
-    return out_.forms[i] == Form::CALL_LOCAL || out_.forms[i] == Form::LD_IMM64_FUNC;
-  }
-
   Result<void> find_subprogs() {
     out_.entries.push_back(0);
-    for (u32 i = 0; i < out_.insns.size(); ++i)
-      if (is_function_reference(i)) {
+    const auto note = [&](const std::vector<u32>& list, Form form) -> Result<void> {
+      for (const u32 i : list) {
+        if (out_.forms[i] != form) continue;
         if (out_.target(i) == 0) return at(i, EINVAL, "a reference to the main program as a subprogram");
         out_.entries.push_back(out_.target(i));
       }
+      return {};
+    };
+    TRY(note(out_.jumps, Form::CALL_LOCAL));
+    TRY(note(out_.symbols, Form::LD_IMM64_FUNC));
     out_.exception_callback = links_.exception_callback;
     if (links_.exception_callback != 0) out_.entries.push_back(links_.exception_callback);
     std::sort(out_.entries.begin(), out_.entries.end());
@@ -154,10 +139,8 @@ class Checker {
 
   Result<void> jumps_stay_inside() {
     if (out_.entries.size() == 1) return {};
-    for (u32 i = 0; i < out_.insns.size(); ++i) {
-      if (out_.forms[i] == Form::invalid || out_.forms[i] == Form::CALL_LOCAL ||
-          !isa::has_target(out_.forms[i]))
-        continue;
+    for (const u32 i : out_.jumps) {
+      if (out_.forms[i] == Form::CALL_LOCAL) continue;
       if (out_.subprog_at(i) != out_.subprog_at(out_.target(i)))
         return at(i, EINVAL, "jump from one subprogram into another");
     }
@@ -171,7 +154,7 @@ class Checker {
     std::vector<u32> depth(out_.entries.size(), 1);
     for (bool changed = true; changed;) {
       changed = false;
-      for (u32 i = 0; i < out_.insns.size(); ++i) {
+      for (const u32 i : out_.jumps) {
         if (out_.forms[i] != Form::CALL_LOCAL) continue;
         const u32 caller = out_.subprog_at(i), callee = out_.subprog_at(out_.target(i));
         if (depth[callee] > depth[caller]) continue;

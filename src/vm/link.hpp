@@ -47,8 +47,9 @@ inline constexpr u32 rewritten_registers = 12;
 /// A program that an engine can run: decoded, every form executable, every symbol known.
 struct Checked {
   std::span<const isa::Insn> insns;
-  std::vector<isa::Form> forms;  ///< invalid for the second slots of ld_imm64
-  std::vector<u32> entries;      ///< first instruction of each subprogram, ascending; [0] is 0
+  std::vector<isa::Form> forms;     ///< invalid for the second slots of ld_imm64
+  std::vector<u32> jumps, symbols;  ///< as isa::Decoded has them
+  std::vector<u32> entries;         ///< first instruction of each subprogram, ascending; [0] is 0
   std::vector<u64> imm64;  ///< for ld_imm64 (not of a function): the value to load; for helper(): its address
   bool has_tail_call = false;
   bool has_probe = false;      ///< a load that may fault: survive_probes() was called
@@ -57,7 +58,12 @@ struct Checked {
   /// What the call of a helper at `at` calls.
   [[nodiscard]] HelperFn helper(u32 at) const { return reinterpret_cast<HelperFn>(imm64[at]); }
   /// Absolute target of a jump, local call or function reference at `at`.
-  [[nodiscard]] u32 target(u32 at) const;
+  [[nodiscard]] u32 target(u32 at) const {
+    const isa::Form form = forms[at];
+    const bool by_imm =
+        form == isa::Form::GOTOL || form == isa::Form::CALL_LOCAL || form == isa::Form::LD_IMM64_FUNC;
+    return at + 1 + static_cast<u32>(by_imm ? insns[at].imm : s32{insns[at].off});
+  }
   /// Index into `entries` of the subprogram that starts at `insn`.
   [[nodiscard]] u32 subprog_at(u32 insn) const;
 };

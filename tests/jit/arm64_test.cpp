@@ -19,7 +19,8 @@ std::vector<u32> words_of(std::span<const isa::Insn> insns, const Options& optio
   const auto program = vm::check(insns, {}, vm::rewritten_registers);
   EXPECT_TRUE(program.has_value()) << (program ? "" : program.error().what);
   if (!program) return {};
-  const Plan plan = make_plan(*program, {}, options);
+  Plan plan;
+  make_plan(*program, {}, options, plan);
   const std::vector<Callback> callbacks(program->entries.size());
   arm64::Emitter emitter(*program, plan, options, callbacks, false);
   const auto emitted = emitter.run();

@@ -277,7 +277,7 @@ void Emitter::sign_extend(u8 dst, u8 src, u32 from, bool wide) {
 
 /// dst = src + `other` + operand
 void Emitter::add_registers(u32 at) {
-  const Node& node = plan_.nodes[at];
+  const Detail& node = plan_.details[at];
   const Gp dst = r64(insn(at).dst);
   a_.add(dst, r64(insn(at).src), r64(node.other));
   if (node.operand != 0) add_imm(dst, dst, node.operand);
@@ -285,7 +285,7 @@ void Emitter::add_registers(u32 at) {
 
 /// x rotated left by `operand` into `other`, whichever of the pair that is.
 void Emitter::rotate(u32 at) {
-  const Node& node = plan_.nodes[at];
+  const Detail& node = plan_.details[at];
   const bool wide = program_.forms[at] == Form::MOV64_X;
   a_.ror(reg(node.other, wide), reg(insn(at).src, wide), (wide ? 64 : 32) - node.operand);
 }

@@ -31,8 +31,8 @@ Emitter::Mem Emitter::memory(u8 base, s32 off, u32 bytes) {
 
 /// What the load or store at `at` accesses: base and offset, or, where combined, a sum.
 Emitter::Mem Emitter::accessed(u32 at, u8 base, u32 bytes) {
-  const Node& node = plan_.nodes[at];
-  if (node.shape != Shape::indexed) return memory(base, insn(at).off, bytes);
+  const Detail& node = plan_.details[at];
+  if (plan_.nodes[at].shape != Shape::indexed) return memory(base, insn(at).off, bytes);
   if (node.operand == 0) return a64::ptr(r64(node.base), r64(node.other));
   const Gp sum = scratch(0, true);
   if (fits(node.operand, bytes)) {
@@ -121,13 +121,13 @@ void Emitter::load_swapped(u32 at) {
   reverse_bytes(r64(i.dst), r64(i.dst), bytes);
 }
 
-void Emitter::wide_load(const Node& node) {
+void Emitter::wide_load(const Detail& node) {
   const Gp to = r64(node.other);
   load_bytes(to, memory(node.base, node.off, node.bytes), node.bytes);
   if (node.swapped) reverse_bytes(to, to, node.bytes);
 }
 
-void Emitter::wide_store(const Node& node) {
+void Emitter::wide_store(const Detail& node) {
   Gp value = r64(node.other);
   const Gp copy = scratch(1, true);
   if (node.first_byte != 0) {
@@ -141,13 +141,13 @@ void Emitter::wide_store(const Node& node) {
   store_bytes(value, memory(node.base, node.off, node.bytes), node.bytes);
 }
 
-void Emitter::wide_constant(const Node& node) {
+void Emitter::wide_constant(const Detail& node) {
   const u32 value = static_cast<u32>(node.operand);
   store_constant(memory(node.base, node.off, node.bytes), node.bytes == 2 ? value & 0xffff : value,
                  node.bytes);
 }
 
-void Emitter::wide_copy(const Node& node) {
+void Emitter::wide_copy(const Detail& node) {
   const Gp through = r64(node.other);
   load_bytes(through, memory(node.base, node.from, node.bytes), node.bytes);
   store_bytes(through, memory(node.base, node.off, node.bytes), node.bytes);

@@ -238,7 +238,7 @@ void Emitter::shaped(u32 at) {
       return one(at);
     case Shape::lea: {
       const bool wide = program_.forms[at] == Form::MOV64_X;
-      return add_imm(reg(i.dst, wide), reg(i.src, wide), plan_.nodes[at].operand);
+      return add_imm(reg(i.dst, wide), reg(i.src, wide), plan_.details[at].operand);
     }
     case Shape::lea_index:
       return add_registers(at);
@@ -247,13 +247,13 @@ void Emitter::shaped(u32 at) {
     case Shape::load_swapped:
       return load_swapped(at);
     case Shape::wide_load:
-      return wide_load(plan_.nodes[at]);
+      return wide_load(plan_.details[at]);
     case Shape::wide_store:
-      return wide_store(plan_.nodes[at]);
+      return wide_store(plan_.details[at]);
     case Shape::wide_constant:
-      return wide_constant(plan_.nodes[at]);
+      return wide_constant(plan_.details[at]);
     case Shape::wide_copy:
-      return wide_copy(plan_.nodes[at]);
+      return wide_copy(plan_.details[at]);
     case Shape::current_cpu:
       a_.ldr(r32(i.dst), field(offsetof(RunContext, cpu)));
       return;

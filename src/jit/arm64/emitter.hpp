@@ -83,10 +83,10 @@ class Emitter : private asmjit::ErrorHandler {
   void probe(u32 at);
   void load_acquire(u32 at);
   void load_swapped(u32 at);
-  void wide_load(const Node& node);
-  void wide_store(const Node& node);
-  void wide_constant(const Node& node);
-  void wide_copy(const Node& node);
+  void wide_load(const Detail& node);
+  void wide_store(const Detail& node);
+  void wide_constant(const Detail& node);
+  void wide_copy(const Detail& node);
   void store_constant(const Mem& to, u64 value, u32 bytes);
   void store_imm(u32 at);
   void store_reg(u32 at);
