@@ -31,6 +31,7 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
     meta->regno = regno;
     return passed;
   }
+  u64 read = 0;
   for (s32 i = min_off; i < max_off + size; ++i) {
     const u32 byte_idx = static_cast<u32>(-i - 1);
     const u32 spi = byte_idx / 8;
@@ -59,8 +60,9 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
       return e.reject(EACCES, "invalid read from stack R{} var_off {}+{} size {}\n", regno,
                       tnum_text(reg.num.var_off), i - min_off, size);
     }
-    live.mark_read(*e.cur, frame.frameno, e.insn_idx, u64{1} << spi);
+    read |= u64{1} << spi;
   }
+  if (read != 0) live.mark_read(*e.cur, frame.frameno, e.insn_idx, read);
   return passed;
 }
 

@@ -6,6 +6,11 @@
 
 namespace skep::verifier {
 
+StackLiveness::StackLiveness(const Program& program, Log& log) : program_(program), log_(log) {
+  next_.reserve(program.insns.size());
+  for (u32 i = 0; i < program.insns.size(); ++i) next_.push_back(successors(program, i));
+}
+
 StackLiveness::Chain StackLiveness::chain_of(const State& state, u32 frame) const {
   Chain chain;
   for (u32 i = 0; i <= frame; ++i) {
@@ -97,7 +102,7 @@ void StackLiveness::log_change(const Instance& in, std::string_view what, u32 fr
 }
 
 bool StackLiveness::update_insn(Instance& in, u32 frame, u32 insn_idx) {
-  const Successors next = successors(program_, insn_idx);
+  const Successors& next = next_[insn_idx];
   if (next.count == 0) return false;
   Masks& m = *masks(in, frame, insn_idx);
   u64 live_after = 0, written_after = ~u64{0};

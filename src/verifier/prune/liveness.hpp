@@ -15,7 +15,7 @@ namespace skep::verifier {
 
 class StackLiveness {
  public:
-  StackLiveness(const Program& program, Log& log) : program_(program), log_(log) {}
+  StackLiveness(const Program& program, Log& log);
 
   /// The current path changed its call chain: the next mark looks its function up again.
   void forget_current() { current_ = nullptr; }
@@ -84,6 +84,7 @@ class StackLiveness {
   void log_change(const Instance& in, std::string_view what, u32 frame, u32 insn_idx, u64 before, u64 after);
 
   const Program& program_;
+  std::vector<Successors> next_;  ///< per instruction
   Log& log_;
   std::vector<std::unique_ptr<Instance>> instances_;
   Instance* current_ = nullptr;

@@ -2,6 +2,8 @@
 // the last one freed, which is still in the cache, is the first to be used again.
 #include "verifier/state/pool.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -10,8 +12,10 @@
 namespace skep::verifier {
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 * 1024;
-constexpr u32 first_history = 40;  ///< a checkpoint is forced at the next prune point after so many entries
+constexpr std::size_t first_chunk = 64 * 1024;
+constexpr std::size_t huge_page = 2 * 1024 * 1024;
+constexpr std::size_t small_total = 7 * first_chunk;  ///< what has fitted into the first three chunks
+constexpr u32 first_history = 16;
 
 std::size_t history_bytes(u32 capacity) { return sizeof(History) + capacity * sizeof(JumpEntry); }
 
@@ -29,6 +33,26 @@ std::size_t StatePool::bytes_of(u32 size_class) {
   return size_class <= smalls ? size_class * step : small_bytes << (size_class - smalls);
 }
 
+/// A fault for each small page costs more than the verifier has time for what it keeps there: small programs get
+/// chunks that double, larger ones huge pages, where the machine has them.
+void StatePool::add_chunk(std::size_t bytes) {
+  const bool huge = bytes_ >= small_total || bytes > first_chunk;
+  Chunk chunk{nullptr, huge ? (bytes + huge_page - 1) / huge_page * huge_page : first_chunk + bytes_};
+  chunk.memory = ::operator new(chunk.bytes, std::align_val_t{huge ? huge_page : alignof(std::max_align_t)});
+  if (huge) (void)::madvise(chunk.memory, chunk.bytes, MADV_HUGEPAGE);  // a hint: without it all works the same
+  chunks_.push_back(chunk);
+  bytes_ += chunk.bytes;
+  next_ = static_cast<std::byte*>(chunk.memory);
+  left_ = chunk.bytes;
+}
+
+StatePool::~StatePool() {
+  for (const Chunk& chunk : chunks_) {
+    const bool huge = chunk.bytes >= huge_page;
+    ::operator delete(chunk.memory, std::align_val_t{huge ? huge_page : alignof(std::max_align_t)});
+  }
+}
+
 void* StatePool::take(std::size_t bytes) {
   const u32 size_class = class_of(bytes);
   SKEP_ASSERT(size_class < class_count);
@@ -37,13 +61,7 @@ void* StatePool::take(std::size_t bytes) {
     return block;
   }
   bytes = bytes_of(size_class);
-  if (left_ < bytes) {
-    const std::size_t wanted = std::max(bytes, chunk_bytes);
-    chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(wanted));
-    bytes_ += wanted;
-    next_ = chunks_.back().get();
-    left_ = wanted;
-  }
+  if (left_ < bytes) add_chunk(bytes);
   void* block = next_;
   next_ += bytes;
   left_ -= bytes;

@@ -2,7 +2,6 @@
 // free lists by size, all released together. Copying a state copies its registers; stacks, callers and
 // histories are shared (stack.hpp, state.hpp).
 #pragma once
-#include <memory>
 #include <vector>
 
 #include "verifier/state/state.hpp"
@@ -12,6 +11,7 @@ namespace skep::verifier {
 class StatePool {
  public:
   StatePool() = default;
+  ~StatePool();
   StatePool(const StatePool&) = delete;
   StatePool& operator=(const StatePool&) = delete;
 
@@ -55,7 +55,13 @@ class StatePool {
   [[nodiscard]] static u32 class_of(std::size_t bytes);
   [[nodiscard]] static std::size_t bytes_of(u32 size_class);
 
-  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  void add_chunk(std::size_t bytes);
+
+  struct Chunk {
+    void* memory;
+    std::size_t bytes;
+  };
+  std::vector<Chunk> chunks_;
   std::byte* next_ = nullptr;
   std::size_t left_ = 0;
   std::size_t bytes_ = 0;
