@@ -13,7 +13,6 @@ SEC("xdp") int verify_loops(struct xdp_md *ctx)
 		for (u32 j = 0; j < 60; j++) {
 			sum += t[(i + j) & 255] >> (j & 7);
 			turns++;
-			if (sum & 0x80000000) sum ^= j;
 		}
 		if (at + i + 1 > end) break;
 		sum ^= at[i];

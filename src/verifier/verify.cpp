@@ -81,13 +81,16 @@ Status walk_program(Env& env) {
   return walk.check_max_stack_depth();
 }
 
-/// The fixups keep a may_goto loop's budget in two slots of their own.
+/// The fixups keep a may_goto loop's budget in two slots of their own, and three registers while a bpf_loop()
+/// that became code runs.
 u32 depth_with_extra(const Env& env, std::size_t subprog) {
   if (subprog >= env.subprog_aux.size()) return 0;
-  bool may_goto = false;
-  for (u32 i = env.program.subprogs[subprog].start; i < env.program.subprogs[subprog + 1].start; ++i)
+  bool may_goto = false, inline_loop = false;
+  for (u32 i = env.program.subprogs[subprog].start; i < env.program.subprogs[subprog + 1].start; ++i) {
     may_goto = may_goto || env.program.insns[i].code == (isa::op::JMP | isa::op::JCOND);
-  return env.subprog_aux[subprog].stack_depth + (may_goto ? 16 : 0);
+    inline_loop = inline_loop || (env.aux[i].loop_inline_seen && env.aux[i].fits_inline_loop);
+  }
+  return env.subprog_aux[subprog].stack_depth + (may_goto ? 16 : 0) + (inline_loop ? 24 : 0);
 }
 
 void print_statistics(Env& env) {
@@ -113,6 +116,7 @@ Rejection reject(Env& env, int code, LogOutput log) {
   r.insn = env.insn_idx;
   r.log = std::move(log);
   r.processed_insns = env.insn_processed;
+  r.memory = env.pool.bytes();
   return r;
 }
 
@@ -125,6 +129,7 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
   v.insns_ = env.program.insns;
   v.used_maps_ = env.program.used_maps;
   v.processed_ = env.insn_processed;
+  v.memory_ = env.pool.bytes();
   v.writes_packet_ = env.seen_direct_write;
   v.throws_ = env.seen_exception;
   if (env.program.exception_callback != 0)

@@ -54,6 +54,7 @@ struct Input {
   HelperName helper_name = nullptr;
   const btf::KernelBtf* vmlinux = nullptr;  ///< the kernel's types; parsed only if the program needs them
   u32 attach_btf_id = 0;                    ///< tracing: the function or tracepoint type in `vmlinux`
+  u64 memory_limit = u64{4} << 30;          ///< bytes of states; a program that needs more is refused: ENOMEM
   u32 cpu_count = 1;                        ///< possible CPUs: what bpf_get_smp_processor_id() stays below
 };
 
@@ -74,6 +75,7 @@ struct Rejection {
   u32 insn = 0;         ///< where the walk stood
   LogOutput log;
   u32 processed_insns = 0;
+  u64 memory = 0;  ///< bytes that its states took at most
 };
 
 /// What the walk learnt of each instruction; the fixups need it (kernel: struct bpf_insn_aux_data).
@@ -126,6 +128,8 @@ class Verified {
   [[nodiscard]] const std::vector<const maps::MapFacts*>& used_maps() const { return used_maps_; }
   [[nodiscard]] u32 processed_insns() const { return processed_; }
   [[nodiscard]] const LogOutput& log() const { return log_; }
+  /// Bytes that its states took at most.
+  [[nodiscard]] u64 memory() const { return memory_; }
   /// It calls bpf_throw() (kernel: env->seen_exception).
   [[nodiscard]] bool throws() const { return throws_; }
   /// The first instruction of the program's own exception callback; 0: it has none.
@@ -143,6 +147,7 @@ class Verified {
   std::vector<const maps::MapFacts*> used_maps_;
   LogOutput log_;
   u32 processed_ = 0;
+  u64 memory_ = 0;
   bool writes_packet_ = false;
   bool throws_ = false;
   u32 exception_callback_ = 0;

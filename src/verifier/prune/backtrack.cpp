@@ -19,7 +19,37 @@ bool is_subprog_call(const Insn& insn) {
   return insn.code == (op::JMP | op::CALL) && insn.src == uapi::PSEUDO_CALL;
 }
 
+/// As backtrack_insn() treats it with no history entry.
+u32 concerned_by(const Insn& insn) {
+  const u8 operation = op_of(insn.code);
+  const u32 dst = 1u << insn.dst;
+  switch (class_of(insn.code)) {
+    case op::ALU:
+    case op::ALU64:
+      return operation == op::END || operation == op::NEG ? 0 : dst;
+    case op::LDX:
+    case op::ST:
+      return dst;
+    case op::STX:
+      if (!is_atomic_fetch(insn) || insn.imm == op::LOAD_ACQ) return dst;
+      return insn.imm == op::CMPXCHG ? 1u : 1u << insn.src;
+    case op::JMP:
+    case op::JMP32:
+      if (operation == op::CALL || operation == op::EXIT) return always_concerned;
+      return is_reg_source(insn.code) ? dst | 1u << insn.src : 0;
+    default:  // LD
+      return mode_of(insn.code) == op::IMM ? dst : always_concerned;
+  }
+}
+
 }  // namespace
+
+std::vector<u32> concerned_regs(std::span<const Insn> insns) {
+  std::vector<u32> masks;
+  masks.reserve(insns.size());
+  for (const Insn& insn : insns) masks.push_back(insn.code == 0 ? 0 : concerned_by(insn));
+  return masks;
+}
 
 /// If one of a group of linked registers is asked for, all are.
 void Walk::backtrack_linked(const JumpEntry* entry) {

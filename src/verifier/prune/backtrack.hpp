@@ -1,10 +1,19 @@
 // The registers and stack slots, by frame, whose exact value is still asked for while precision is followed
 // back along a path (kernel: struct backtrack_state).
 #pragma once
+#include <span>
+#include <vector>
+
 #include "base/limits.hpp"
 #include "base/types.hpp"
+#include "isa/insn.hpp"
 
 namespace skep::verifier {
+
+/// For each instruction the registers whose being asked for concerns it where no history entry stands at it:
+/// all others it passes unchanged. always_concerned: calls, exits and what else changes frames.
+inline constexpr u32 always_concerned = 1u << 31;
+[[nodiscard]] std::vector<u32> concerned_regs(std::span<const isa::Insn> insns);
 
 struct Backtrack {
   u32 frame = 0;

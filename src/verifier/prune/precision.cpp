@@ -69,18 +69,24 @@ Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
     if (last_idx < 0) return backtrack_entry(*state);
     u32 end = state->history_count;
     for (s32 i = last_idx;;) {
-      const int found = skip_first ? 0 : backtrack_insn(i, subseq_idx, entry_at(*state, i, end));
-      skip_first = false;
-      if (found != 0) {
-        if (found != kENOTSUPP) {
+      const JumpEntry* const entry = entry_at(*state, i, end);
+      // Most instructions say nothing of what is asked for.
+      const bool concerned =
+          entry != nullptr || e.log.level2() ||
+          (concerned_by_precision[static_cast<u32>(i)] & (bt.regs[bt.frame] | always_concerned)) != 0;
+      if (concerned && !skip_first) {
+        if (const int found = backtrack_insn(i, subseq_idx, entry); found != 0) {
+          if (found != kENOTSUPP) {
+            bt.reset();
+            return e.reject(found, "backtracking failed at insn {}\n", i);
+          }
+          mark_all_precise(start);
           bt.reset();
-          return e.reject(found, "backtracking failed at insn {}\n", i);
+          return passed;
         }
-        mark_all_precise(start);
-        bt.reset();
-        return passed;
+        if (bt.empty()) return passed;
       }
-      if (bt.empty()) return passed;
+      skip_first = false;
       subseq_idx = i;
       i = previous_insn(*state, i, end);
       if (i == none_before) break;

@@ -45,9 +45,8 @@ Status Walk::is_state_visited(bool& seen) {
   const u32 jumps = e.jmps_processed - e.prev_jmps_processed;
   const u32 steps = e.insn_processed - e.prev_insn_processed;
   bool add = force || (jumps >= 2 && steps >= 8);
-  clean_live_states(here);
-
   auto& bucket = explored.at(here, cur.cur().callsite);
+  clean_live_states(bucket, here);
   u32 compared = 0;
   for (std::size_t i = bucket.size(); i-- > 0;) {
     ++compared;
@@ -135,8 +134,8 @@ void Walk::remember_state() {
 // --- dead registers and slots ----------------------------------------------------------------------------
 
 /// Finished states forget what can no longer matter, so that more states equal them.
-void Walk::clean_live_states(u32 insn_idx) {
-  for (ExploredState& kept : explored.at(insn_idx, e.cur->cur().callsite)) {
+void Walk::clean_live_states(std::vector<ExploredState>& bucket, u32 insn_idx) {
+  for (ExploredState& kept : bucket) {
     if (kept.cleaned) continue;
     State& state = *kept.state;
     if (state.branches != 0 || state.insn_idx != insn_idx || !same_callsites(state, *e.cur) ||

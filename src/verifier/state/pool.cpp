@@ -16,8 +16,14 @@ constexpr std::size_t first_chunk = 64 * 1024;
 constexpr std::size_t huge_page = 2 * 1024 * 1024;
 constexpr std::size_t small_total = 7 * first_chunk;  ///< what has fitted into the first three chunks
 constexpr u32 first_history = 16;
+constexpr std::size_t cache_line = 64;
 
 std::size_t history_bytes(u32 capacity) { return sizeof(History) + capacity * sizeof(JumpEntry); }
+
+/// Blocks of the slots that the frame has, so that no others need be looked at.
+u32 blocks_of(const Frame& frame) {
+  return (frame.slot_count + SlotBlock::slot_count - 1) / SlotBlock::slot_count;
+}
 
 }  // namespace
 
@@ -33,13 +39,14 @@ std::size_t StatePool::bytes_of(u32 size_class) {
   return size_class <= smalls ? size_class * step : small_bytes << (size_class - smalls);
 }
 
-/// A fault for each small page costs more than the verifier has time for what it keeps there: small programs get
-/// chunks that double, larger ones huge pages, where the machine has them.
+/// A fault for each small page costs more than the verifier has time for what it keeps there: small programs
+/// get chunks that double, larger ones huge pages, where the machine has them.
 void StatePool::add_chunk(std::size_t bytes) {
   const bool huge = bytes_ >= small_total || bytes > first_chunk;
   Chunk chunk{nullptr, huge ? (bytes + huge_page - 1) / huge_page * huge_page : first_chunk + bytes_};
-  chunk.memory = ::operator new(chunk.bytes, std::align_val_t{huge ? huge_page : alignof(std::max_align_t)});
-  if (huge) (void)::madvise(chunk.memory, chunk.bytes, MADV_HUGEPAGE);  // a hint: without it all works the same
+  chunk.memory = ::operator new(chunk.bytes, std::align_val_t{huge ? huge_page : cache_line});
+  if (huge)
+    (void)::madvise(chunk.memory, chunk.bytes, MADV_HUGEPAGE);  // a hint: without it all works the same
   chunks_.push_back(chunk);
   bytes_ += chunk.bytes;
   next_ = static_cast<std::byte*>(chunk.memory);
@@ -49,7 +56,7 @@ void StatePool::add_chunk(std::size_t bytes) {
 StatePool::~StatePool() {
   for (const Chunk& chunk : chunks_) {
     const bool huge = chunk.bytes >= huge_page;
-    ::operator delete(chunk.memory, std::align_val_t{huge ? huge_page : alignof(std::max_align_t)});
+    ::operator delete(chunk.memory, std::align_val_t{huge ? huge_page : cache_line});
   }
 }
 
@@ -87,15 +94,16 @@ Frame* StatePool::new_frame() {
 Frame* StatePool::copy_frame(const Frame& from) {
   auto* frame = new (take(sizeof(Frame))) Frame(from);
   frame->refs = 1;
-  for (SlotBlock* block : frame->slots.blocks_)
-    if (block != nullptr) ++block->refs;
+  for (u32 i = 0; i < blocks_of(from); ++i)
+    if (SlotBlock* const block = frame->slots.blocks_[i]; block != nullptr) ++block->refs;
   return frame;
 }
 
 void StatePool::release_frame(Frame* frame) {
   if (--frame->refs != 0) return;
-  for (SlotBlock* block : frame->slots.blocks_)
-    if (block != nullptr && --block->refs == 0) give(block, sizeof(SlotBlock));
+  for (u32 i = 0; i < blocks_of(*frame); ++i)
+    if (SlotBlock* const block = frame->slots.blocks_[i]; block != nullptr && --block->refs == 0)
+      give(block, sizeof(SlotBlock));
   give(frame, sizeof(Frame));
 }
 
@@ -117,7 +125,7 @@ void StatePool::drop_slots(Frame& frame, u64 slots) {
   Stack& stack = frame.slots;
   stack.present_ &= ~slots;
   constexpr u64 whole = (u64{1} << SlotBlock::slot_count) - 1;
-  for (u32 i = 0; i < Stack::block_count; ++i) {
+  for (u32 i = 0; i < blocks_of(frame); ++i) {
     SlotBlock*& block = stack.blocks_[i];
     if (block == nullptr || (stack.present_ >> (i * SlotBlock::slot_count) & whole) != 0) continue;
     if (--block->refs == 0) give(block, sizeof(SlotBlock));

@@ -73,27 +73,28 @@ struct State {
   State() = default;
   State& operator=(const State&) = delete;
 
-  Frames frame;
-  State* parent = nullptr;  ///< the checkpoint this path continues
-  u32 branches = 0;         ///< paths from here that are not finished
+  // What comparing looks at first, in one cache line.
+  u32 branches = 0;  ///< paths from here that are not finished
   u32 insn_idx = 0;
   u32 curframe = 0;
+  u32 ref_count = 0;
+  bool speculative = false;
+  bool in_sleepable = false;
+  bool active_rcu_lock = false;
+  bool evicted = false;  ///< no longer compared with; kept for the paths that go on from it
+  u32 active_locks = 0;
+  u32 active_preempt_locks = 0;
+  u32 active_irq_id = 0;    ///< the innermost bpf_local_irq_save()
+  State* parent = nullptr;  ///< the checkpoint this path continues
+  Frames frame;
+  const void* active_lock_ptr = nullptr;
+  u32 active_lock_id = 0;
   u32 first_insn_idx = 0;
   u32 last_insn_idx = 0;
   u32 dfs_depth = 0;
   u32 callback_unroll_depth = 0;
   u32 may_goto_depth = 0;
-  bool speculative = false;
-  bool in_sleepable = false;
-  bool evicted = false;  ///< no longer compared with; kept for the paths that go on from it
-  u32 evicted_at = 0;    ///< where it stands among those
-  u32 active_locks = 0;
-  bool active_rcu_lock = false;
-  u32 active_preempt_locks = 0;
-  u32 active_irq_id = 0;  ///< the innermost bpf_local_irq_save()
-  u32 active_lock_id = 0;
-  const void* active_lock_ptr = nullptr;
-  u32 ref_count = 0;
+  u32 evicted_at = 0;  ///< where it stands among those
   u32 ref_capacity = 0;
   Reference* refs = nullptr;
   u32 history_count = 0;

@@ -124,6 +124,8 @@ Status Walk::loop() {
 }
 
 Status Walk::visit_prune_point(bool& pruned) {
+  if (e.pool.bytes() > e.input.memory_limit)
+    return e.reject(ENOMEM, "the states of the program take more than {} bytes\n", e.input.memory_limit);
   CHECK(is_state_visited(pruned));
   if (!pruned || !e.log.tracing()) return passed;
   if (print_full_state) {

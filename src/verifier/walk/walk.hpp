@@ -91,7 +91,11 @@ class Walk {
   static bool is_trusted(const RegState& reg);
 
   explicit Walk(Env& env)
-      : e(env), insns(env.program.insns), live(env.program, env.log), explored(env.program.insns.size()) {}
+      : e(env),
+        insns(env.program.insns),
+        live(env.program, env.log),
+        explored(env.program.insns.size()),
+        concerned_by_precision(concerned_regs(env.program.insns)) {}
 
   /// The main program, then every global function that was called.
   Status run();
@@ -381,7 +385,7 @@ class Walk {
   // --- prune/ ------------------------------------------------------------------------------------------
   Status is_state_visited(bool& seen);
   void remember_state();
-  void clean_live_states(u32 insn_idx);
+  void clean_live_states(std::vector<ExploredState>& bucket, u32 insn_idx);
   void clean_state(State& state);
   bool differs_as_before(const ExploredState& kept, const State& cur, Exactness exact);
   bool states_equal(const State& old, const State& cur, Exactness exact);
@@ -437,6 +441,7 @@ class Walk {
   StackLiveness live;
   ExploredStates explored;
   Backtrack bt;
+  std::vector<u32> concerned_by_precision;  ///< per instruction, see concerned_regs()
   IdMap idmap;
   u8 differing_reg =
       reg_count;  ///< what made states_equal() fail; reg_count: no register of the innermost frame
