@@ -72,8 +72,7 @@ Status Walk::check_helper_call(const Insn& insn) {
   for (u32 i = 0; i < 5; ++i) CHECK(check_helper_arg(i, *contract, meta));
   CHECK(record_call_map(meta));
   CHECK(record_tail_call_key(meta));
-  for (s32 i = 0; i < meta.access_size; ++i)  // memory that the helper fills
-    CHECK(check_mem_access(meta.regno, i, 1, Access::write, -1, false, false));
+  if (meta.access_size > 0) CHECK(fill_stack(meta.regno, meta.access_size));
   if (meta.release_regno != 0) CHECK(release_argument(*contract, meta));
   CHECK(check_special_helper(*contract, meta));
   CHECK(enter_callbacks(meta));

@@ -163,6 +163,26 @@ Status Walk::stack_write_fixed(Frame& frame, s32 off, u32 size, s32 value_regno)
   return push_history(*e.cur, history_of(frame, spi), 0);
 }
 
+/// A helper fills memory at a constant place, which check_stack_range() has found to be good: what the kernel
+/// does with a store of each byte, slot by slot.
+Status Walk::fill_stack(u32 regno, s32 size) {
+  const RegState& reg = regs()[regno];
+  Frame& frame = frame_of(reg);
+  s32 off = reg.off + static_cast<s32>(reg.num.var_off.value);
+  const s32 end = off + size;
+  check_fastcall_contract(frame, off);  // the lowest byte says it for all
+  while (off < end) {
+    const u32 spi = static_cast<u32>(-off - 1) / 8;
+    CHECK(destroy_dynptr_at(frame, spi));
+    scratch_slot(spi);
+    StackSlot& slot = frame.slots[spi];
+    scrub_slot(slot);
+    for (; off < end && static_cast<u32>(-off - 1) / 8 == spi; ++off)
+      slot.bytes[static_cast<u32>(-off - 1) % 8] = SlotByte::misc;
+  }
+  return passed;
+}
+
 /// Any byte from smin to smax may be written, none must be.
 Status Walk::stack_write_variable(Frame& frame, u32 regno, s32 off, u32 size, s32 value_regno) {
   const RegState& ptr = regs()[regno];

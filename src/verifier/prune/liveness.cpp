@@ -101,13 +101,15 @@ void StackLiveness::log_change(const Instance& in, std::string_view what, u32 fr
   log_.write(text);
 }
 
-bool StackLiveness::update_insn(Instance& in, u32 frame, u32 insn_idx) {
+/// `all`: the frame's masks, of the function's first instruction on.
+bool StackLiveness::update_insn(const Instance& in, Masks* all, u32 frame, u32 insn_idx) {
   const Successors& next = next_[insn_idx];
   if (next.count == 0) return false;
-  Masks& m = *masks(in, frame, insn_idx);
+  const u32 start = in.chain.starts[in.chain.depth];
+  Masks& m = all[insn_idx - start];
   u64 live_after = 0, written_after = ~u64{0};
   for (u32 i = 0; i < next.count; ++i) {
-    const Masks& s = *masks(in, frame, next.at[i]);
+    const Masks& s = all[next.at[i] - start];
     live_after |= s.live_before;
     written_after &= s.must_write_acc;
   }
@@ -159,7 +161,7 @@ void StackLiveness::update_instance(Instance& in) {
       if (in.frames[frame].empty()) continue;
       for (u32 i = program_.subprogs[subprog].postorder_start;
            i < program_.subprogs[subprog + 1].postorder_start; ++i)
-        if (update_insn(in, frame, program_.postorder[i])) changed = true;
+        if (update_insn(in, in.frames[frame].data(), frame, program_.postorder[i])) changed = true;
     }
   }
   if (log_.level2()) {

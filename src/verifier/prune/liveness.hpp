@@ -79,7 +79,7 @@ class StackLiveness {
   void forget_writes();
   void commit(Instance& in);
   void update_instance(Instance& in);
-  bool update_insn(Instance& in, u32 frame, u32 insn_idx);
+  bool update_insn(const Instance& in, Masks* all, u32 frame, u32 insn_idx);
   void propagate_to_caller(Instance& in);
   void log_change(const Instance& in, std::string_view what, u32 frame, u32 insn_idx, u64 before, u64 after);
 

@@ -45,6 +45,17 @@ Status Walk::push_history(State& state, u32 flags, u64 linked) {
   return passed;
 }
 
+/// Back from `i` over instructions in a row that neither have a history entry nor say anything of what is
+/// asked for; `subseq_idx` becomes the last one that was passed over.
+s32 Walk::skip_unconcerned(const State& state, s32 i, u32 end, s32& subseq_idx) const {
+  const s32 with_entry = end != 0 ? static_cast<s32>(state.history->entries()[end - 1].idx) : -1;
+  const s32 first = static_cast<s32>(state.first_insn_idx);
+  const u32 asked = bt.regs[bt.frame] | always_concerned;
+  const u32* const concerned = concerned_by_precision.data();
+  for (; i > 0 && i != with_entry && i != first && (concerned[i] & asked) == 0; --i) subseq_idx = i;
+  return i;
+}
+
 /// Asks for the exact value of `regno` (or, with -1, of what is set in `bt`) as it is in `start`.
 Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
   bool ignored = false;
@@ -69,6 +80,7 @@ Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
     if (last_idx < 0) return backtrack_entry(*state);
     u32 end = state->history_count;
     for (s32 i = last_idx;;) {
+      if (!skip_first && !e.log.level2()) i = skip_unconcerned(*state, i, end, subseq_idx);
       const JumpEntry* const entry = entry_at(*state, i, end);
       // Most instructions say nothing of what is asked for.
       const bool concerned =

@@ -217,6 +217,7 @@ class Walk {
   void set_from_stack_bytes(const Frame& frame, s32 min_off, s32 max_off, u32 dst_regno);
   Status check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, Access access,
                            CallMeta* meta);
+  Status fill_stack(u32 regno, s32 size);
   void save_register(Frame& frame, u32 spi, const RegState& reg, u32 size);
   void scrub_slot(StackSlot& slot);
   void check_fastcall_contract(const Frame& frame, s32 off);
@@ -400,6 +401,7 @@ class Walk {
   Status push_history(State& state, u32 flags, u64 linked);
   Status mark_precise(u32 regno) { return mark_chain_precise(*e.cur, static_cast<s32>(regno), nullptr); }
   Status mark_chain_precise(State& start, s32 regno, bool* changed);
+  s32 skip_unconcerned(const State& state, s32 i, u32 end, s32& subseq_idx) const;
   Status backtrack_parent(State& state, bool& changed);
   Status backtrack_entry(State& state);
   int backtrack_insn(s32 idx, s32 subseq_idx, const JumpEntry* entry);
