@@ -1,8 +1,8 @@
-// The verifier's time for a processed instruction, beside the running kernel's on the same objects in the same
-// run. skep's is BPF_PROG_LOAD of a kernel that makes no code; Linux's is the "verification time" of its own log.
-// Both must give the same verdict after as many instructions. Memory is all that skep's load has allocated at any
-// time, counted by this program's operator new. Usage: bench_verifier [ROUNDS [OBJECT...]]; without objects it
-// takes its own; writes verifier.json to the current directory.
+// The verifier's time for a processed instruction, beside the running kernel's on the same objects in the
+// same run. skep's is BPF_PROG_LOAD of a kernel that makes no code; Linux's is the "verification time" of its
+// own log. Both must give the same verdict after as many instructions. Memory is all that skep's load has
+// allocated at any time, counted by this program's operator new. Usage: bench_verifier [ROUNDS [OBJECT...]];
+// without objects it takes its own; writes verifier.json to the current directory.
 #include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
@@ -51,9 +51,9 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { unc
 namespace skep::bench {
 namespace {
 
-constexpr const char* own_programs[] = {
-    "pass",   "parse",           "jhash",         "fnv",           "siphash",      "bpf2bpf",
-    "switchd", "verify_balancer", "verify_filter", "verify_tracer", "verify_loops", "verify_calls"};
+constexpr const char* own_programs[] = {"pass",          "parse",         "jhash",        "fnv",
+                                        "siphash",       "bpf2bpf",       "switchd",      "verify_balancer",
+                                        "verify_filter", "verify_tracer", "verify_loops", "verify_calls"};
 constexpr double bar_us = 0.15;  ///< a processed instruction, for programs large enough to tell
 
 /// What one load came to.
@@ -98,7 +98,8 @@ class VerifierBench {
   bool differ_ = false;
 };
 
-Result<Load> VerifierBench::load(const loader::ObjectSpec& spec, u32 index, bool on_linux, std::size_t* bytes) {
+Result<Load> VerifierBench::load(const loader::ObjectSpec& spec, u32 index, bool on_linux,
+                                 std::size_t* bytes) {
   std::shared_ptr<Kernel> kernel;
   if (on_linux) {
     kernel = std::make_shared<client::LinuxKernel>();
@@ -149,8 +150,7 @@ Result<void> VerifierBench::program(const loader::ObjectSpec& spec, u32 index,
       continue;
     }
     row.on_linux = *there;
-    if (round != 0)
-      row.linux_rounds.push_back(there->ns / 1e3 / static_cast<double>(there->processed));
+    if (round != 0) row.linux_rounds.push_back(there->ns / 1e3 / static_cast<double>(there->processed));
   }
   rows_.push_back(std::move(row));
   return {};
@@ -189,17 +189,17 @@ void VerifierBench::print(const Row& row) const {
   const Summary skep = summarize(row.skep_rounds), there = summarize(row.linux_rounds), to = ratios(row);
   std::string line = fmt::format("{:<32} {:>9} {:>8.3f} {:<7}", row.name, row.skep.processed, skep.median,
                                  fmt::format("±{:.3f}", (skep.high - skep.low) / 2));
-  line += row.linux_rounds.empty()
-              ? fmt::format(" {:>8} {:<7} {:>6} {:<6}", "-", "", "-", "")
-              : fmt::format(" {:>8.3f} {:<7} {:>6.3f} {:<6}", there.median,
-                            fmt::format("±{:.3f}", (there.high - there.low) / 2), to.median,
-                            fmt::format("±{:.3f}", (to.high - to.low) / 2));
+  line += row.linux_rounds.empty() ? fmt::format(" {:>8} {:<7} {:>6} {:<6}", "-", "", "-", "")
+                                   : fmt::format(" {:>8.3f} {:<7} {:>6.3f} {:<6}", there.median,
+                                                 fmt::format("±{:.3f}", (there.high - there.low) / 2),
+                                                 to.median, fmt::format("±{:.3f}", (to.high - to.low) / 2));
   fmt::print("{} {:>9.2f} {}\n", line, static_cast<double>(row.bytes) / 1e6,
              row.skep.code == 0 ? "" : "refused");
   std::fflush(stdout);
 }
 
-/// Over the programs that the verifier walks 10,000 instructions of, so that what is done once does not count.
+/// Over the programs that the verifier walks 10,000 instructions of, so that what is done once does not
+/// count.
 void VerifierBench::print_means() const {
   double own = 0, to = 0, worst = 0;
   u32 count = 0, compared = 0;
@@ -215,8 +215,10 @@ void VerifierBench::print_means() const {
   }
   if (count != 0) {
     const double mean = std::exp(own / count);
-    fmt::print("us an instruction, geometric mean of {} programs of 10,000 and more: {:.3f} (bar {}: {}), worst {:.3f}\n",
-               count, mean, bar_us, mean <= bar_us ? "reached" : "missed", worst);
+    fmt::print(
+        "us an instruction, geometric mean of {} programs of 10,000 and more: {:.3f} (bar {}: {}), worst "
+        "{:.3f}\n",
+        count, mean, bar_us, mean <= bar_us ? "reached" : "missed", worst);
   }
   if (compared != 0) fmt::print("to Linux, geometric mean: {:.3f}\n", std::exp(to / compared));
   if (!no_linux_.empty()) fmt::print("note: no kernel to compare with: {}\n", no_linux_);
@@ -224,8 +226,8 @@ void VerifierBench::print_means() const {
 
 bool VerifierBench::write_json() const {
   std::string json = fmt::format(
-      "{{\"title\": \"us a processed instruction; medians of {} rounds\", \"bar\": {}, \"programs\": [", rounds_,
-      bar_us);
+      "{{\"title\": \"us a processed instruction; medians of {} rounds\", \"bar\": {}, \"programs\": [",
+      rounds_, bar_us);
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
     const Summary skep = summarize(row.skep_rounds);
@@ -253,7 +255,8 @@ int VerifierBench::run(const std::vector<std::string>& objects) {
   (void)::setrlimit(RLIMIT_MEMLOCK, &unlimited);
   (void)types_.types();  // read once, before any time is taken
   fmt::print("us a processed instruction (median of {} rounds, ± half the middle half)\n", rounds_);
-  fmt::print("{:<32} {:>9} {:>16} {:>16} {:>13} {:>9}\n", "program", "processed", "skep", "Linux", "ratio", "MB");
+  fmt::print("{:<32} {:>9} {:>16} {:>16} {:>13} {:>9}\n", "program", "processed", "skep", "Linux", "ratio",
+             "MB");
   for (const std::string& path : objects)
     if (const auto done = object(path); !done) {
       fmt::print(stderr, "bench: {}: {}\n", path, done.error().what);

@@ -232,6 +232,32 @@ TEST(ScalarSoundness, LoadsOfEverySizeContainWhatIsLoaded) {
   }
 }
 
+/// What is known beforehand must be what bringing the ranges in step would have found.
+TEST(Scalar, ShortWaysGiveWhatTheLongOnesDo) {
+  for (const u32 bytes : {1u, 2u, 4u}) {
+    Scalar loaded;
+    coerce_to_size(loaded, bytes);
+    Scalar expected;
+    const u64 most = (u64{1} << (8 * bytes)) - 1;
+    expected.var_off = {0, most};
+    expected.umax = most;
+    expected.smin = 0;
+    expected.smax = static_cast<s64>(most);
+    sync_bounds(expected);
+    EXPECT_EQ(loaded, expected) << bytes;
+  }
+  // A known number that is not in step is brought in step all the same.
+  for (const u64 value : {u64{0}, u64{5}, ~u64{0}, u64{1} << 31, u64{1} << 63}) {
+    Scalar known;
+    known.var_off = tnum_const(value);
+    EXPECT_FALSE(is_known_in_step(known));
+    sync_bounds(known);
+    EXPECT_EQ(known, Scalar::constant(value));
+    EXPECT_TRUE(is_known_in_step(known));
+    EXPECT_EQ(bounds_violation(known), nullptr);
+  }
+}
+
 TEST(ScalarSoundness, JumpsAreTakenAsPredictedAndTeachNothingFalse) {
   const auto all = samples(6);
   for (const u8 op : {JEQ, JNE, JGT, JGE, JLT, JLE, JSGT, JSGE, JSLT, JSLE, JSET}) {
