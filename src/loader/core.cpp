@@ -287,24 +287,46 @@ CoreTarget::CoreTarget(const btf::Btf& local, const btf::Btf* target)
     : state_(new State{local, target, {}, {}}) {}
 CoreTarget::~CoreTarget() = default;
 
-Result<bool> CoreTarget::apply(std::vector<isa::Insn>& insns, const CoreRelocation& relocation) {
+namespace {
+
+/// A relocation that asks for something of the target, in the program's own types.
+Result<CoreSpec> asked(const btf::Btf& local, const btf::Btf* target, const CoreRelocation& relocation) {
   auto kind = static_cast<CoreKind>(relocation.kind);
   if (kind > CoreKind::type_matches)
     return fail(EOPNOTSUPP, fmt::format("unrecognized CO-RE relocation kind {}", relocation.kind));
-  if (relocation.insn >= insns.size()) return fail(EINVAL, "CO-RE relocation is outside of the program");
-  CoreSpec spec = TRY(parse_spec(state_->local, relocation));
+  CoreSpec spec = TRY(parse_spec(local, relocation));
+  if (kind == CoreKind::type_id_local) return spec;
+  if (local.name(spec.root).empty()) return fail(EOPNOTSUPP, "CO-RE relocation of an anonymous type");
+  if (target == nullptr)
+    return fail(ESRCH, "CO-RE relocations need the kernel's BTF, and there is none on this machine");
+  return spec;
+}
+
+}  // namespace
+
+Result<bool> CoreTarget::apply(std::vector<isa::Insn>& insns, const CoreRelocation& relocation) {
+  auto kind = static_cast<CoreKind>(relocation.kind);
+  if (relocation.insn >= insns.size() && kind <= CoreKind::type_matches)
+    return fail(EINVAL, "CO-RE relocation is outside of the program");
+  CoreSpec spec = TRY(asked(state_->local, state_->target, relocation));
   Decision decision;
   if (kind == CoreKind::type_id_local) {
     decision.original = {.value = spec.root, .validate = false};
     decision.changed = decision.original;
   } else {
-    if (state_->local.name(spec.root).empty())
-      return fail(EOPNOTSUPP, "CO-RE relocation of an anonymous type");
-    if (state_->target == nullptr)
-      return fail(ESRCH, "CO-RE relocations need the kernel's BTF, and there is none on this machine");
     decision = TRY(with_context(state_->decide(spec, kind), describe(relocation)));
   }
   return with_context(patch(insns, relocation.insn, decision), describe(relocation));
+}
+
+Result<std::optional<CoreSpec>> CoreTarget::find(const CoreRelocation& relocation) {
+  auto kind = static_cast<CoreKind>(relocation.kind);
+  CoreSpec spec = TRY(asked(state_->local, state_->target, relocation));
+  if (kind == CoreKind::type_id_local) return std::nullopt;
+  (void)TRY(with_context(state_->decide(spec, kind), describe(relocation)));
+  for (u32 id : state_->find(spec.root))
+    if (auto found = TRY(CoreMatcher(state_->local, *state_->target).match(spec, kind, id))) return found;
+  return std::nullopt;
 }
 
 std::string CoreTarget::describe(const CoreRelocation& relocation) const {

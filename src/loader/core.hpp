@@ -2,6 +2,7 @@
 // and libbpf's rules of which types match).
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "btf/btf.hpp"
@@ -26,6 +27,8 @@ enum class CoreKind : u32 {
   type_matches = 12,
 };
 
+struct CoreSpec;
+
 /// Finds target types by name once for all relocations of a load.
 class CoreTarget {
  public:
@@ -38,6 +41,9 @@ class CoreTarget {
   /// target and the instruction was made one that no verifier lets through. EINVAL and the like for a
   /// relocation that is malformed or ambiguous.
   Result<bool> apply(std::vector<isa::Insn>& insns, const CoreRelocation& relocation);
+
+  /// The type and path of the target that a relocation finds, or none. Fails where apply() would.
+  Result<std::optional<CoreSpec>> find(const CoreRelocation& relocation);
 
   /// "<byte_off> [2] struct task_struct.pid (0:1 @ offset 4)": for messages.
   [[nodiscard]] std::string describe(const CoreRelocation& relocation) const;

@@ -57,6 +57,7 @@ Result<Section> read_section(Elf* elf, ByteView bytes, u32 index, std::size_t na
   section.info = header.sh_info;
   section.size = header.sh_size;
   section.entry_size = header.sh_entsize;
+  section.align = header.sh_addralign;
   section.file_offset = header.sh_offset;
   if (section.type == SHT_NOBITS || section.type == SHT_NULL) return section;
   Result<ByteView> data = ByteReader(bytes, file).sub(header.sh_offset, header.sh_size);

@@ -17,7 +17,7 @@ struct Section {
   u64 flags = 0;  ///< SHF_*
   u32 link = 0, info = 0;
   u64 size = 0;  ///< also of SHT_NOBITS, which has no data
-  u64 entry_size = 0;
+  u64 entry_size = 0, align = 0;
   u64 file_offset = 0;
   ByteView data;  ///< into the bytes given to open()
 };
