@@ -2,13 +2,30 @@
 // kernel's.
 #include "verifier/prune/liveness.hpp"
 
+#include <bit>
+
 #include "verifier/state/print.hpp"
 
 namespace skep::verifier {
 
 StackLiveness::StackLiveness(const Program& program, Log& log) : program_(program), log_(log) {
-  next_.reserve(program.insns.size());
-  for (u32 i = 0; i < program.insns.size(); ++i) next_.push_back(successors(program, i));
+  const auto count = static_cast<u32>(program.insns.size());
+  next_.reserve(count);
+  preceding_start_.assign(count + 1, 0);
+  for (u32 i = 0; i < count; ++i) {
+    next_.push_back(successors(program, i));
+    for (u32 k = 0; k < next_[i].count; ++k) ++preceding_start_[next_[i].at[k]];
+  }
+  for (u32 i = 1; i <= count; ++i) preceding_start_[i] += preceding_start_[i - 1];
+  preceding_.resize(preceding_start_[count]);
+  for (u32 i = 0; i < count; ++i)  // each start goes down from its end to where it belongs
+    for (u32 k = 0; k < next_[i].count; ++k) preceding_[--preceding_start_[next_[i].at[k]]] = i;
+  position_.assign(count, none);
+  for (u32 s = 0; s < program.subprog_count(); ++s) {
+    const u32 first = program.subprogs[s].postorder_start;
+    for (u32 i = first; i < program.subprogs[s + 1].postorder_start; ++i)
+      position_[program.postorder[i]] = i - first;
+  }
 }
 
 StackLiveness::Chain StackLiveness::chain_of(const State& state, u32 frame) const {
@@ -49,8 +66,17 @@ StackLiveness::Masks* StackLiveness::masks(Instance& in, u32 frame, u32 insn_idx
 }
 
 StackLiveness::Masks& StackLiveness::make_masks(Instance& in, u32 frame, u32 insn_idx) {
-  if (in.frames[frame].empty()) in.frames[frame].resize(in.insn_count);
+  if (in.frames[frame].empty()) {
+    in.frames[frame].resize(in.insn_count);
+    in.again[frame].resize(in.insn_count / 64 + 1);
+  }
   return *masks(in, frame, insn_idx);
+}
+
+/// What update_insn() makes of the instruction may have become another.
+void StackLiveness::look_again(Instance& in, u32 frame, u32 insn_idx) {
+  const u32 at = position_[insn_idx];
+  if (at != none && at < in.insn_count) in.again[frame][at / 64] |= u64{1} << (at % 64);
 }
 
 void StackLiveness::forget_writes() {
@@ -61,8 +87,10 @@ void StackLiveness::forget_writes() {
 void StackLiveness::mark_read_in(Instance& in, u32 frame, u32 insn_idx, u64 slots) {
   Masks& m = make_masks(in, frame, insn_idx);
   const u64 reads = m.may_read | slots;
-  if (reads != m.may_read && (reads & ~m.live_before) != 0) in.updated = true;
+  if (reads == m.may_read) return;
+  if ((reads & ~m.live_before) != 0) in.updated = true;
   m.may_read = reads;
+  look_again(in, frame, insn_idx);
 }
 
 void StackLiveness::mark_read(const State& state, u32 frame, u32 insn_idx, u64 slots) {
@@ -81,6 +109,7 @@ void StackLiveness::commit(Instance& in) {
     if (before != writes) {
       m.must_write = writes;
       in.updated = true;
+      look_again(in, frame, write_insn_);
     }
     if ((before & ~writes) != 0) in.must_write_dropped = true;
   }
@@ -146,23 +175,45 @@ void StackLiveness::propagate_to_caller(Instance& in) {
   commit(caller);
 }
 
+/// Once over the function, in postorder. Only over instructions that have changed, or one after which has,
+/// since they were looked at: update_insn() would find the others as it left them, so that all is as if none
+/// were left out, to the number of rounds.
+bool StackLiveness::update_frame(Instance& in, u32 frame) {
+  const u32 subprog = program_.containing_subprog(in.chain.starts[in.chain.depth]);
+  const u32* const order = program_.postorder.data() + program_.subprogs[subprog].postorder_start;
+  std::vector<u64>& again = in.again[frame];
+  bool changed = false;
+  for (u32 word = 0; word < again.size(); ++word) {
+    // What is put down on the way is for this round where it lies ahead, for the next where it lies behind.
+    for (u64 ahead = ~u64{0}; (again[word] & ahead) != 0;) {
+      const u32 bit = static_cast<u32>(std::countr_zero(again[word] & ahead));
+      ahead = bit == 63 ? 0 : ~u64{0} << (bit + 1);
+      again[word] &= ~(u64{1} << bit);
+      const u32 insn_idx = order[word * 64 + bit];
+      if (!update_insn(in, in.frames[frame].data(), frame, insn_idx)) continue;
+      changed = true;
+      for (u32 i = preceding_start_[insn_idx]; i < preceding_start_[insn_idx + 1]; ++i)
+        look_again(in, frame, preceding_[i]);
+    }
+  }
+  return changed;
+}
+
 void StackLiveness::update_instance(Instance& in) {
   if (in.must_write_dropped) {
-    for (auto& frame : in.frames)
-      for (Masks& m : frame) m.must_write_acc = 0;
+    for (u32 frame = 0; frame <= in.chain.depth; ++frame) {
+      for (Masks& m : in.frames[frame]) m.must_write_acc = 0;
+      for (u32 i = 0; i < in.frames[frame].size(); ++i)
+        look_again(in, frame, in.chain.starts[in.chain.depth] + i);
+    }
   }
-  const u32 subprog = program_.containing_subprog(in.chain.starts[in.chain.depth]);
   u32 rounds = 0;
   bool changed = true;
   while (changed) {
     changed = false;
     ++rounds;
-    for (u32 frame = 0; frame <= in.chain.depth; ++frame) {
-      if (in.frames[frame].empty()) continue;
-      for (u32 i = program_.subprogs[subprog].postorder_start;
-           i < program_.subprogs[subprog + 1].postorder_start; ++i)
-        if (update_insn(in, in.frames[frame].data(), frame, program_.postorder[i])) changed = true;
-    }
+    for (u32 frame = 0; frame <= in.chain.depth; ++frame)
+      if (!in.frames[frame].empty() && update_frame(in, frame)) changed = true;
   }
   if (log_.level2()) {
     std::string text = "(";

@@ -67,6 +67,9 @@ class StackLiveness {
     bool updated = false;
     bool must_write_dropped = false;
     std::vector<Masks> frames[limits::max_call_frames];
+    /// Of each frame the instructions to be looked at again by update_instance(), as bits in the function's
+    /// postorder.
+    std::vector<u64> again[limits::max_call_frames];
     std::vector<Visit> visits;  ///< per instruction
   };
 
@@ -79,12 +82,19 @@ class StackLiveness {
   void forget_writes();
   void commit(Instance& in);
   void update_instance(Instance& in);
+  void look_again(Instance& in, u32 frame, u32 insn_idx);
+  bool update_frame(Instance& in, u32 frame);
   bool update_insn(const Instance& in, Masks* all, u32 frame, u32 insn_idx);
   void propagate_to_caller(Instance& in);
   void log_change(const Instance& in, std::string_view what, u32 frame, u32 insn_idx, u64 before, u64 after);
 
   const Program& program_;
   std::vector<Successors> next_;  ///< per instruction
+  /// Who comes before instruction i: from preceding_[preceding_start_[i]] up to where i + 1's start.
+  std::vector<u32> preceding_start_, preceding_;
+  std::vector<u32>
+      position_;  ///< per instruction: where it stands in its function's postorder; none: not reached
+  static constexpr u32 none = ~u32{0};
   Log& log_;
   std::vector<std::unique_ptr<Instance>> instances_;
   Instance* current_ = nullptr;
