@@ -1,8 +1,24 @@
 // A range of stack that is read with a variable offset, or that a helper reads or fills (kernel:
 // check_stack_range_initialized()).
+#include <bit>
+
 #include "verifier/walk/walk.hpp"
 
 namespace skep::verifier {
+
+namespace {
+
+/// Nothing but a spilled register, zeros and bytes that were written or not: whatever part of it is read.
+bool all_readable(const StackSlot& slot) {
+  if (slot.is_spilled()) return true;
+  static_assert(static_cast<u32>(SlotByte::spill) == 1 && static_cast<u32>(SlotByte::zero) == 3 &&
+                static_cast<u32>(SlotByte::irq_flag) < 8);
+  constexpr u64 each = 0x0101010101010101;
+  const u64 bytes = std::bit_cast<u64>(slot.bytes);
+  return ((bytes & ~(bytes >> 1)) & each) == 0 && (bytes & (each * 4)) == 0;
+}
+
+}  // namespace
 
 Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allowed, Access access,
                                CallMeta* meta) {
@@ -35,6 +51,11 @@ Status Walk::check_stack_range(u32 regno, s32 off, s32 size, bool zero_size_allo
   for (s32 i = min_off; i < max_off + size; ++i) {
     const u32 byte_idx = static_cast<u32>(-i - 1);
     const u32 spi = byte_idx / 8;
+    if (!clobber && all_readable(stack[spi])) {  // the rest of the slot at once
+      read |= u64{1} << spi;
+      i = -8 * static_cast<s32>(spi) - 1;
+      continue;
+    }
     SlotByte byte = stack[spi].bytes[byte_idx % 8];
     if (byte == SlotByte::zero || byte == SlotByte::invalid) {
       if (clobber) byte = frame.slots[spi].bytes[byte_idx % 8] = SlotByte::misc;
