@@ -193,14 +193,14 @@ class Combiner {
     const Form form = program_.forms[jump], second = program_.forms[other];
     const Family family = family_of(form);
     const u8 to = program_.insns[i].dst;
-    if ((family != Family::jcond64 && family != Family::jcond32) || program_.target(jump) != other + 1)
-      return;
+    if (family != Family::jcond64 && family != Family::jcond32) return;
+    const u32 over = program_.target(jump);
+    if (over != other + 1) return;
     if ((second != Form::MOV64_K && second != Form::MOV32_K) || program_.insns[other].dst != to) return;
     if ((operands_of(program_.insns[jump], form).reads & bit(to)) != 0) return;
     plan_.nodes[i].shape = Shape::select;
     plan_.nodes[jump].shape = plan_.nodes[other].shape = Shape::absorbed;
-    Node& over = plan_.nodes[other + 1];
-    if (over.jumps_in == 1) over.jumps_in = 0;
+    if (u8& jumps_in = plan_.nodes[over].jumps_in; jumps_in != 255) --jumps_in;
   }
 
   /// rA = rB; rA += imm

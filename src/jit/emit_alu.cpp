@@ -249,6 +249,21 @@ bool Emitter::divide_imm(const isa::Insn& i, bool wide) {
   return true;
 }
 
+/// Whether the fixups' guard stands before the division: control comes here with a divisor that is not 0
+/// only.
+bool Emitter::divisor_was_tested(u32 at, bool wide) const {
+  if (!options_.combine) return false;
+  const auto tests = [&](u32 from, Form form64, Form form32) {
+    const Form form = program_.forms[from];
+    return (form == form32 || (wide && form == form64)) && insn(from).dst == insn(at).src &&
+           insn(from).imm == 0;
+  };
+  const u32 jumps_in = plan_.nodes[at].jumps_in;
+  if (jumps_in == 0) return at >= 1 && tests(at - 1, Form::JEQ64_K, Form::JEQ32_K);
+  return jumps_in == 1 && at >= 3 && program_.forms[at - 1] == Form::JA &&
+         tests(at - 3, Form::JNE64_K, Form::JNE32_K) && program_.target(at - 3) == at;
+}
+
 /// RFC 9669: by zero gives 0, modulo zero the dividend; the most negative by -1 is itself (the processor
 /// would trap on both).
 void Emitter::divide(u32 at, bool wide, bool is_signed) {
@@ -270,8 +285,9 @@ void Emitter::divide(u32 at, bool wide, bool is_signed) {
     a_.mov(divisor, static_cast<u32>(i.imm));
 
   Label zero, minus_one, done;
-  const bool zero_has_code = by_register && !(modulo && wide);  // 64-bit modulo zero leaves the dividend
-  if (by_register) {
+  const bool tests_zero = by_register && !divisor_was_tested(at, wide);
+  const bool zero_has_code = tests_zero && !(modulo && wide);  // 64-bit modulo zero leaves the dividend
+  if (tests_zero) {
     a_.test(divisor, divisor);
     a_.short_j(Cond::e, zero_has_code ? zero : done);
   }

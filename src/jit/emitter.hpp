@@ -76,6 +76,7 @@ class Emitter {
   void and_imm(const isa::Insn& insn, bool wide);
   void divide(u32 at, bool wide, bool is_signed);
   void divide_core(u32 at, Gp divisor, bool wide, bool is_signed);
+  [[nodiscard]] bool divisor_was_tested(u32 at, bool wide) const;
   bool divide_imm(const isa::Insn& insn, bool wide);
   void move_imm(Gp dst64, u64 value);
   void blinded(Gp dst, s32 imm);

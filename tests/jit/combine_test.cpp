@@ -80,6 +80,30 @@ TEST(Combine, AccessesTakeASumThatNobodyElseNeeds) {
                    Shape::indexed));
 }
 
+/// The guards that the fixups put before divisions, and what only looks like one.
+TEST(Combine, DividesWithoutASecondTestOfTheDivisor) {
+  for (const char* divisor : {"0", "1", "-1", "0x100000000 ll", "7"})
+    for (const char* dividend : {"0", "100", "-100", "0x123456789abcdef0 ll"})
+      for (const char* rest : {
+               "if r2 == 0 goto over; r0 %= r2; over: exit",
+               "if w2 == 0 goto over; w0 %= w2; goto out; over: w0 = w0; out: exit",
+               "if r2 != 0 goto do; w0 ^= w0; goto over; do: r0 /= r2; over: exit",
+               "if w2 != 0 goto do; w0 ^= w0; goto over; do: w0 /= w2; over: exit",
+               "if w2 != 0 goto do; w0 ^= w0; goto over; do: r0 s/= r2; over: exit",
+               "if r2 == 0 goto over; w0 /= w2; over: exit",  // 64 bits tested, 32 divide
+               "if r0 != 0 goto do; w0 ^= w0; goto over; do: r0 /= r2; over: exit",
+               "if r2 == 1 goto over; r0 /= r2; over: exit",
+               "if r2 != 0 goto do; goto do; do: r0 /= r2; exit",
+               "if r2 == 0 goto do; do: r0 /= r2; exit",
+               "r3 = 3; head: r3 -= 1; if r3 == 0 goto out; if r2 == 0 goto out; r0 %= r2; r0 += 77; goto "
+               "head; out: exit",
+           }) {
+        const auto insns = isa::assemble(std::string("r2 = ") + divisor + "; r0 = " + dividend + "; " + rest);
+        ASSERT_TRUE(insns.has_value()) << (insns ? "" : insns.error().what) << rest;
+        EXPECT_EQ(difference(*insns), "");
+      }
+}
+
 TEST(Combine, SelectsWithoutAJump) {
   EXPECT_TRUE(
       has("r2 = *(u8 *)(r1 +0); r0 = 1; if r2 == 0 goto over; r0 = 0; over: r0 += r2; exit", Shape::select));
