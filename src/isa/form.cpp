@@ -78,20 +78,6 @@ constexpr std::array<Pattern, form_count> make_patterns() {
 }
 constexpr auto patterns = make_patterns();
 
-/// The first form of each opcode by itself: nearly every instruction is of it.
-struct First {
-  Pattern pattern{0, 1};  ///< matches nothing
-  Form form = Form::invalid;
-};
-constexpr std::array<First, 256> make_firsts() {
-  std::array<First, 256> firsts{};
-  for (u32 code = 0; code < 256; ++code)
-    if (const u8 first = chains.first[code]; first != none)
-      firsts[code] = {patterns[first], static_cast<Form>(first)};
-  return firsts;
-}
-constexpr auto firsts = make_firsts();
-
 /// Which list of Decoded an instruction belongs to.
 enum class Kind : u8 { plain, jump, symbol, wide };
 constexpr Kind kind_of(Form form) {
@@ -118,6 +104,21 @@ constexpr std::array<Kind, form_count + 1> make_kinds() {
 }
 constexpr auto kinds = make_kinds();
 
+/// The first form of each opcode by itself: nearly every instruction is of it.
+struct First {
+  Pattern pattern{0, 1};  ///< matches nothing
+  Form form = Form::invalid;
+  Kind kind = Kind::plain;
+};
+constexpr std::array<First, 256> make_firsts() {
+  std::array<First, 256> firsts{};
+  for (u32 code = 0; code < 256; ++code)
+    if (const u8 first = chains.first[code]; first != none)
+      firsts[code] = {patterns[first], static_cast<Form>(first), kinds[first]};
+  return firsts;
+}
+constexpr auto firsts = make_firsts();
+
 Error at(std::size_t index, std::string text) {
   return Error{EINVAL, fmt::format("instruction {}: {}", index, text)};
 }
@@ -143,8 +144,7 @@ namespace {
 
 class ProgramDecoder {
  public:
-  ProgramDecoder(std::span<const Insn> insns, u32 registers)
-      : insns_(insns), registers_(registers), too_high_(16 - registers) {}
+  ProgramDecoder(std::span<const Insn> insns, u32 registers) : insns_(insns), registers_(registers) {}
 
   Result<Decoded> run() {
     if (insns_.empty()) return fail(EINVAL, "the program has no instructions");
@@ -152,16 +152,22 @@ class ProgramDecoder {
     out_.jumps.reserve(insns_.size() / 4);
     Form* const forms_out = out_.forms.data();
     const u32 count = static_cast<u32>(insns_.size());
+    const Insn* const insns = insns_.data();
+    const u64 too_high = 16 - registers_;
     for (u32 i = 0; i < count; ++i) {
-      const Insn& insn = insns_[i];
+      const Insn& insn = insns[i];
       const u64 number = number_of(insn);
       const First& first = firsts[number & 0xff];
-      const Form form = (number & first.pattern.mask) == first.pattern.value ? first.form : decode(insn);
+      Form form = first.form;
+      Kind kind = first.kind;
+      if ((number & first.pattern.mask) != first.pattern.value) [[unlikely]] {
+        form = decode(insn);
+        kind = kinds[index_of(form)];
+      }
       // Each half of the byte, and what makes it 16 if it is no register.
-      const u64 low = (number >> 8 & 0xf) + too_high_, high = (number >> 12 & 0xf) + too_high_;
+      const u64 low = (number >> 8 & 0xf) + too_high, high = (number >> 12 & 0xf) + too_high;
       if (form == Form::invalid || ((low | high) & 0x10) != 0) return std::unexpected(refused(i, form));
       forms_out[i] = form;
-      const Kind kind = kinds[index_of(form)];
       if (kind == Kind::plain) continue;
       (kind == Kind::jump ? out_.jumps : out_.symbols).push_back(i);
       if (kind == Kind::wide) TRY(second_slot(++i));
@@ -203,7 +209,7 @@ class ProgramDecoder {
   }
 
   std::span<const Insn> insns_;
-  u32 registers_, too_high_;
+  u32 registers_;
   Decoded out_;
 };
 

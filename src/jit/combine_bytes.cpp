@@ -226,7 +226,9 @@ class StoreFinder {
       base_ = i.dst;
     }
     const u8 code = static_cast<u8>(lanes_of(i.src));
-    if (i.dst != base_ || code == 0) return false;
+    if (i.dst != base_ || code == 0 ||
+        (count_ != 0 && !(i.off - stored_[0].off < 8 && stored_[0].off - i.off < 8)))
+      return false;
     u32 place = count_++;  // in the order of addresses
     for (; place > 0 && stored_[place - 1].off > i.off; --place) stored_[place] = stored_[place - 1];
     stored_[place] = {i.off, code};
@@ -318,6 +320,9 @@ bool merge_copies(Walk& walk) {
 }  // namespace
 
 namespace {
+/// Whether both bytes may be of one access.
+bool are_near(s32 a, s32 b) { return a - b < 8 && b - a < 8; }
+
 /// Whether the finders may find anything: they are much work to begin in vain.
 bool looks_like_bytes(const vm::Checked& program, u32 at) {
   const Form* const forms = program.forms.data();
@@ -338,7 +343,8 @@ bool looks_like_bytes(const vm::Checked& program, u32 at) {
       return left > 1 && forms[at + 1] == Form::ST_B;
     case Form::STX_B:
       return within(3, [&](u32 i) {
-        return forms[at + i] == Form::STX_B && program.insns[at + i].dst == program.insns[at].dst;
+        return forms[at + i] == Form::STX_B && program.insns[at + i].dst == program.insns[at].dst &&
+               are_near(program.insns[at + i].off, program.insns[at].off);
       });
     case Form::MOV64_X:
     case Form::MOV32_X:

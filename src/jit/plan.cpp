@@ -115,18 +115,21 @@ constexpr u32 hardened_extra = 40;
 void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
   const u32 count = static_cast<u32>(program.insns.size());
   plan.bound.resize(count + 1);
+  u32* const out = plan.bound.data();
+  const Node* const nodes = plan.nodes.data();
+  const Form* const forms = program.forms.data();
   u32 bound = 0;
   for (u32 i = 0; i < count; ++i) {
-    plan.bound[i] = bound;
-    const Node& node = plan.nodes[i];
-    const Form form = program.forms[i];
-    if (node.shape == Shape::plain)
-      bound += bounds[isa::index_of(form)] + extra;
-    else if (node.shape != Shape::absorbed && node.shape != Shape::nothing)
+    const Node node = nodes[i];
+    if (node.aligned) bound += loop_alignment - 1;  // before the instruction's own place: jumps here span it
+    out[i] = bound;
+    if (node.shape == Shape::plain) [[likely]] {
+      bound += bounds[isa::index_of(forms[i])] + extra;
+      if (forms[i] == Form::CALL_HELPER) bound += map_call_bound(program, plan, i);
+    } else if (node.shape != Shape::absorbed && node.shape != Shape::nothing) {
       bound += shaped_bound;
-    if (form == Form::CALL_HELPER) bound += map_call_bound(program, plan, i);
-    if (node.unroll > 1) bound += (node.unroll - 1u) * (bound - plan.bound[program.target(i)]);
-    if (i + 1 < count && plan.nodes[i + 1].aligned) bound += loop_alignment - 1;
+    }
+    if (node.unroll > 1) bound += (node.unroll - 1u) * (bound - out[program.target(i)]);
   }
   plan.bound[count] = bound;
 }
