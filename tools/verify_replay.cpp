@@ -3,10 +3,10 @@
 //   verify_replay [-v] TABLE...
 // A table has the columns id, base, type, eat, flags, license, maps, verdict, errno, last_log, processed,
 // program; `maps` is a JSON list of [type, key, value, entries, flags], to which ld_imm64 of the program
-// refers by index. With a column attach ("func bpf_iter_task", "typedef btf_trace_sched_switch") programs are
-// attached to that type of the machine's kernel. Prints the share that is equal (verdict, errno, last message
-// of refused, processed instructions of accepted), with -v every difference. Exits with 1 if a program is
-// accepted that Linux refuses.
+// refers by index. With a column attach ("func bpf_iter_task", "typedef btf_trace_sched_switch", "struct
+// tcp_congestion_ops") programs are attached to that type of the machine's kernel. Prints the share that is
+// equal (verdict, errno, last message of refused, processed instructions of accepted), with -v every
+// difference. Exits with 1 if a program is accepted that Linux refuses.
 #include <fmt/format.h>
 
 #include <cstring>
@@ -85,8 +85,11 @@ const btf::KernelBtf& machine_types() {
 
 u32 attach_id(const std::string& target) {
   const std::size_t space = target.find(' ');
-  const bool function = target.substr(0, space) == "func";
-  return machine_types().find(function ? btf::Kind::func : btf::Kind::typedef_, target.substr(space + 1));
+  const std::string kind = target.substr(0, space);
+  return machine_types().find(kind == "func"     ? btf::Kind::func
+                              : kind == "struct" ? btf::Kind::struct_
+                                                 : btf::Kind::typedef_,
+                              target.substr(space + 1));
 }
 
 void judge(const std::map<std::string, std::string>& row, Counts& counts, bool show) {
@@ -104,10 +107,8 @@ void judge(const std::map<std::string, std::string>& row, Counts& counts, bool s
   input.helper = helpers::lookup;
   input.helper_name = helpers::name;
   input.cpu_count = 2;
-  if (row.contains("attach")) {
-    input.vmlinux = &machine_types();
-    if (!row.at("attach").empty()) input.attach_btf_id = attach_id(row.at("attach"));
-  }
+  input.vmlinux = &machine_types();
+  if (row.contains("attach") && !row.at("attach").empty()) input.attach_btf_id = attach_id(row.at("attach"));
   const auto found = verifier::verify(input);
   const int code = found ? 0 : found.error().code;
   const u64 processed = found ? found->processed_insns() : found.error().processed_insns;

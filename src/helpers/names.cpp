@@ -54,7 +54,7 @@ constexpr std::array<Permission, 30> permissions = {{
     {ProgType::syscall, {0x008064280a43d1fe, 0x2b6fbe0063810008, 0x907fbff476383f7c, 0x00000000000f0ffc}},
     {ProgType::tracing, {0x028264280a43d1fe, 0xeb6fbe0063810008, 0x93f7fe3476783f7c, 0x00000000000f0ffc}},
     {ProgType::lsm, {0x028264280a43d1fe, 0x2b6fbe0063830008, 0x9ff7fe36f63e3f7c, 0x00000000000f0ffe}},
-    {ProgType::struct_ops, {0x028204280043d1ee, 0x296f3e0063810000, 0x80739e307630207c, 0x00000000000f0fec}},
+    {ProgType::struct_ops, {0x028204280043d1ee, 0x297f3e0063810000, 0x80739e317630207c, 0x00000000000f0fec}},
     {ProgType::netfilter, {0x008004280043d1ee, 0x296f260063810000, 0x80739e307630207c, 0x00000000000f0fec}},
 }};
 

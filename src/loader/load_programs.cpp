@@ -43,6 +43,7 @@ Result<void> Loading::prepare_program(Program& program) {
   if (spec.type == ProgType::unspec)
     return failed(EINVAL, fmt::format("prog '{}': missing BPF prog type, check ELF section name '{}'",
                                       def.name, def.section));
+  if (spec.type == ProgType::struct_ops) TRY(find_table_place(def, spec));
   if (def.attach_needs_btf && spec.type == def.type) TRY(find_attach_target(def, spec));
   return patch(program);
 }

@@ -77,6 +77,7 @@ class Loading {
   Result<void> prepare_program(Program& program);
   Result<void> patch(Program& program);
   Result<void> find_attach_target(const ProgramDef& def, ProgramSpec& spec);
+  Result<void> find_table_place(const ProgramDef& def, ProgramSpec& spec);  // tables.cpp
   Result<void> load_program(Program& program);
   void explain_log(const Program& program, std::string& log) const;
 

@@ -82,6 +82,9 @@ struct ProgramDef {
   u32 flags = 0;  ///< BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS
   bool attach_needs_btf = false;
   std::string attach_target;  ///< what follows the '/' of the section name
+  /// Of struct_ops programs: the struct of kernel functions, and which of them this is (by a variable of the
+  /// section .struct_ops); empty: no variable names it.
+  std::string table, table_member;
   /// The function, then every .text function it reaches; calls among them already point there.
   std::vector<isa::Insn> insns;
   std::vector<Reference> references;
@@ -115,7 +118,7 @@ struct ObjectSpec {
   std::vector<Extern> externs;
   std::optional<u32> kconfig_map;
   /// "section(N) .struct_ops" if there are tables of kernel functions, which are not supported: load()
-  /// refuses the object, but its programs can be loaded one by one.
+  /// refuses the object, but its programs can be verified one by one.
   std::string struct_ops_section;
   std::optional<btf::Btf> btf;  ///< completed as the kernel wants it
 

@@ -202,6 +202,10 @@ Result<void> Reader::make_programs() {
     }
     if (std::size_t slash = program.section.find('/'); slash != std::string::npos)
       program.attach_target = program.section.substr(slash + 1);
+    if (auto place = table_functions_.find(i); place != table_functions_.end()) {
+      program.table = place->second.table;
+      program.table_member = place->second.member;
+    }
     Result<void> linked = link_program(program, i);
     linked_instructions_ += program.insns.size();
     if (linked_instructions_ > kMaxInstructions)

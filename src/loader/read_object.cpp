@@ -129,8 +129,7 @@ Result<void> Reader::collect_section(const Section& section) {
     data_sections_[section.index] = DataKind::rodata;
   } else if (section.type == SHT_NOBITS && named_or_dotted(name, ".bss")) {
     data_sections_[section.index] = DataKind::bss;
-  } else if (name == ".struct_ops" || name == ".struct_ops.link" || name == "?.struct_ops" ||
-             name == "?.struct_ops.link") {
+  } else if (is_table_section(name)) {
     spec_.struct_ops_section = fmt::format("section({}) {}", section.index, name);
   } else if (name == ".addr_space.1" || name == ".arena.1") {
     return fail(ENOTSUP,
@@ -140,7 +139,7 @@ Result<void> Reader::collect_section(const Section& section) {
     if (target == nullptr)
       return fail(EINVAL,
                   fmt::format("sec '{}': relocates section #{}, which does not exist", name, section.info));
-    if (is_code(*target) || target->name == ".maps")
+    if (is_code(*target) || target->name == ".maps" || is_table_section(target->name))
       relocation_sections_.push_back(&section);
     else
       say(Level::info, fmt::format("elf: skipping relo section({}) {} for section({}) {}", section.index,

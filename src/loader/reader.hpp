@@ -12,6 +12,9 @@
 
 namespace skep::loader {
 
+/// A section of tables of kernel functions (".struct_ops", ...).
+[[nodiscard]] bool is_table_section(std::string_view name);
+
 class Reader {
  public:
   Reader(ByteView bytes, const std::string& file, Diagnostics* diagnostics, bool relaxed_maps)
@@ -35,6 +38,10 @@ class Reader {
     enum class Kind : u8 { call, subprog_address, reference } kind{};
     u64 symbol_value = 0;
     Reference reference;
+  };
+  /// Which function of a table a program is.
+  struct TableFunction {
+    std::string table, member;
   };
   enum class DataKind : u8 { none, data, rodata, bss, kconfig };
 
@@ -75,6 +82,10 @@ class Reader {
   Result<void> link_program(ProgramDef& program, u32 function);
   void collect_exception_callbacks();
 
+  // tables.cpp
+  Result<void> collect_table_relocations(const Section& section);
+  Result<void> table_relocation(u32 datasec, const Rel& rel);
+
   // relocations.cpp
   Result<void> collect_relocations();
   Result<void> collect_code_relocations(const Section& section);
@@ -105,7 +116,8 @@ class Reader {
   u32 maps_datasec_ = 0;                   ///< BTF id of .maps
   std::map<u32, DataKind> data_sections_;  ///< by section index
   std::vector<const Section*> relocation_sections_;
-  std::vector<Function> functions_;  ///< ordered by section, then by place
+  std::vector<Function> functions_;               ///< ordered by section, then by place
+  std::map<u32, TableFunction> table_functions_;  ///< by index into functions_
   std::map<u32, u32> extern_of_symbol_;
   // Indexes, so that hostile files cost no more than their size (times its logarithm).
   std::map<u32, std::vector<u32>> functions_of_section_;    ///< symbols of STT_FUNC

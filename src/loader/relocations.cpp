@@ -38,8 +38,11 @@ std::optional<u32> Reader::function_at(u32 section, u64 insn) const {
 Result<void> Reader::collect_relocations() {
   relocations_.resize(functions_.size());
   for (const Section* section : relocation_sections_) {
-    if (elf_.section(section->info)->name == ".maps")
+    const std::string_view name = elf_.section(section->info)->name;
+    if (name == ".maps")
       TRY(collect_map_relocations(*section));
+    else if (is_table_section(name))
+      TRY(collect_table_relocations(*section));
     else
       TRY(collect_code_relocations(*section));
   }

@@ -59,7 +59,8 @@ Result<void> check_attributes(const ProgramSpec& spec, const LogRequest& want) {
     return fail(EINVAL, fmt::format("{} programs cannot be sleepable", prog_type_name(spec.type)));
   if (spec.ifindex != 0)
     return fail(EINVAL, "programs bound to a device (prog_ifindex) are not supported by skep");
-  if ((spec.attach_btf_id != 0 && spec.type != ProgType::tracing) || spec.attach_prog_fd > 0)
+  const bool attaches_by_btf = spec.type == ProgType::tracing || spec.type == ProgType::struct_ops;
+  if ((spec.attach_btf_id != 0 && !attaches_by_btf) || spec.attach_prog_fd > 0)
     return fail(EINVAL, fmt::format("{} programs have no attach target", prog_type_name(spec.type)));
   if (!object_name_ok(spec.name))
     return fail(EINVAL, "program name '" + spec.name + "': at most 15 of [A-Za-z0-9_.]");

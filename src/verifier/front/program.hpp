@@ -53,7 +53,7 @@ struct Program {
   std::vector<const maps::MapFacts*> used_maps;
   const maps::MapFacts* arena = nullptr;  ///< the one of them that is an arena
   std::vector<u32> postorder;             ///< per subprogram, successors before predecessors
-  AttachTarget attach;                    ///< of tracing programs
+  AttachTarget attach;                    ///< of tracing and struct_ops programs
   u32 exception_callback = 0;             ///< the subprogram that bpf_throw() ends in; 0: none
   u32 scc_count = 0;                      ///< kernel numbering: highest id
   [[nodiscard]] u32 subprog_count() const { return static_cast<u32>(subprogs.size()) - 1; }
@@ -78,6 +78,8 @@ struct Program {
 [[nodiscard]] int resolve_pseudo_ldimm64(const Input& input, Program& program, Log& log);
 [[nodiscard]] int check_cfg(const Input& input, Program& program, Log& log);
 [[nodiscard]] int check_attach_target(const Input& input, Program& program, Log& log);
+/// Of struct_ops programs (types/function_table.cpp).
+[[nodiscard]] int find_table_function(const Input& input, Program& program, Log& log);
 [[nodiscard]] int compute_postorder(Program& program);
 [[nodiscard]] int compute_scc(Program& program);
 [[nodiscard]] int compute_live_registers(const Input& input, Program& program, Log& log);

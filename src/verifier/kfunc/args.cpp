@@ -41,6 +41,17 @@ bool scalars_only(const Btf& types, u32 id, u32 depth, bool& too_deep) {
   return true;
 }
 
+/// What stands for the context of programs that have no struct of it: numbers for some, a bare pointer for
+/// the others.
+u32 context_id(const Btf& types, ProgType type) {
+  const bool numbers = type == ProgType::tracepoint || type == ProgType::raw_tracepoint ||
+                       type == ProgType::raw_tracepoint_writable;
+  if (numbers) return types.find(Kind::typedef_, "u64");
+  for (u32 id = 1; id <= types.type_count(); ++id)
+    if (types.type(id).kind == Kind::ptr && types.type(id).type == 0) return id;
+  return 0;
+}
+
 }  // namespace
 
 bool Walk::is_scalar_struct(const Btf& types, u32 id) {
@@ -216,7 +227,8 @@ Status Walk::check_kfunc_arg_value(Call& call, u32 arg, KfuncArg kind, bool& ski
         return e.reject(EINVAL, "arg#{} expected pointer to ctx, but got {}\n", arg, type_text(reg.type));
       if (call.special == Special::cast_to_kern_ctx) {
         call.arg_btf_id = kernel_struct(kfunc::kernel_context(e.input.type));
-        if (call.arg_btf_id == 0) return Status(EINVAL);
+        if (call.arg_btf_id == 0)
+          return e.reject(EINVAL, "kern ctx type id {} is not a struct\n", context_id(types, e.input.type));
       }
       return passed;
     case K::map:

@@ -5,6 +5,7 @@
 
 #include "btf/kernel_btf.hpp"
 #include "verifier/front/program.hpp"
+#include "verifier/types/function_table.hpp"
 #include "verifier/walk/walk.hpp"
 
 namespace skep::verifier {
@@ -77,6 +78,7 @@ int check_attach_target(const Input& input, Program& program, Log& log) {
     log.say("Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable\n");
     return EINVAL;
   }
+  if (input.type == ProgType::struct_ops) return find_table_function(input, program, log);
   if (input.type != ProgType::tracing) return 0;
   if (input.attach_btf_id == 0) {
     log.say("Tracing programs must provide btf_id\n");
@@ -115,6 +117,23 @@ bool is_scalar_like(const btf::Type& type) {
   return is_small_int(type) || btf::is_any_enum(type.kind) || btf::is_composite(type.kind);
 }
 
+/// The number of the parameter at `off` of the context, where each takes as many words as it needs; behind
+/// the last comes the result, and behind that nothing, which is number count + 1. A tracepoint's first
+/// parameter counts, though the context does not hold it (kernel: get_ctx_arg_idx()).
+u32 parameter_at(const Btf& types, const btf::Type& proto, s32 off) {
+  s64 end = 0;
+  const auto ends_behind = [&](u32 id) {
+    const btf::Type& type = types.type(types.skip_modifiers(id));
+    end += type.kind == Kind::ptr ? 8 : (s64{type.size} + 7) / 8 * 8;
+    return off < end;
+  };
+  const auto params = types.entries(proto);
+  for (u32 i = 0; i < params.size(); ++i)
+    if (ends_behind(params[i].type)) return i;
+  const u32 count = static_cast<u32>(params.size());
+  return ends_behind(proto.type) ? count : count + 1;
+}
+
 }  // namespace
 
 /// Fills `value` with what argument `off / 8` is, or says why it cannot be read; `ok` is false then.
@@ -127,9 +146,10 @@ void Walk::attach_argument(s32 off, u32 size, RegState& value, bool& ok) {
     return;
   }
   const auto params = types.entries(*target.proto).subspan(target.skipped_args);
-  const u32 arg = static_cast<u32>(off) / 8;
-  const bool result = arg == params.size() && (e.input.expected_attach_type == AttachType::trace_fexit ||
-                                               e.input.expected_attach_type == AttachType::modify_return);
+  const u32 arg = parameter_at(types, *target.proto, off);
+  const bool result = arg == params.size() && e.input.type == ProgType::tracing &&
+                      (e.input.expected_attach_type == AttachType::trace_fexit ||
+                       e.input.expected_attach_type == AttachType::modify_return);
   if (arg >= params.size() && !result) {
     (void)e.reject(EACCES, "func '{}' doesn't have {}-th argument\n", target.name, arg + 1);
     return;
@@ -156,8 +176,9 @@ void Walk::attach_argument(s32 off, u32 size, RegState& value, bool& ok) {
 void Walk::attach_pointer(u32 arg, const btf::Type& pointer, bool result, RegState& value, bool& ok) {
   const AttachTarget& target = e.program.attach;
   const Btf& types = *target.btf;
-  const bool iter = e.input.expected_attach_type == AttachType::trace_iter;
-  const bool raw_tp = e.input.expected_attach_type == AttachType::trace_raw_tp;
+  const FunctionTable* table = target.table;
+  const bool iter = table == nullptr && e.input.expected_attach_type == AttachType::trace_iter;
+  const bool raw_tp = table == nullptr && e.input.expected_attach_type == AttachType::trace_raw_tp;
   const IterArg* passed_arg = iter ? iter_arg(target.name.substr(iter_prefix.size()), arg) : nullptr;
   auto set = [&](RegType type) {
     mark_known_zero_pointer(value, type);
@@ -176,9 +197,11 @@ void Walk::attach_pointer(u32 arg, const btf::Type& pointer, bool result, RegSta
                    btf::kind_name(type.kind));
     return;
   }
-  u16 flags = iter || raw_tp ? tf::trusted : tf::none;
+  u16 flags = iter || raw_tp || table != nullptr ? tf::trusted : tf::none;
   if (passed_arg != nullptr) {
     flags = passed_arg->flags;
+  } else if (table != nullptr && arg == 0 && target.name == table->nullable_member) {
+    flags |= tf::maybe_null;
   } else {
     if (raw_tp && tracepoint_arg_nullable(target.name, arg)) flags |= tf::maybe_null;
     const btf::Type& tag = types.type(pointer.type);
@@ -191,6 +214,8 @@ void Walk::attach_pointer(u32 arg, const btf::Type& pointer, bool result, RegSta
   set({Base::btf_id, flags});
   value.btf = &types;
   value.btf_id = pointee;
+  if (table != nullptr && table->socks_are_tcp && types.string(type.name_off) == "sock")
+    value.btf_id = kernel_struct("tcp_sock");
 }
 
 /// The context of a program attached by BTF: an array of arguments, read only.

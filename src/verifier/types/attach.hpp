@@ -1,16 +1,19 @@
-// What a tracing program is attached to, by its BTF: the prototype whose arguments its context holds.
+// What a program is attached to by the kernel's BTF: the prototype whose arguments its context holds.
 #pragma once
 #include "btf/btf.hpp"
 #include "verifier/state/reg_type.hpp"
 
 namespace skep::verifier {
 
+struct FunctionTable;
+
 /// kernel: bpf_prog_aux::attach_func_proto and what stands beside it
 struct AttachTarget {
   const btf::Btf* btf = nullptr;
   const btf::Type* proto = nullptr;
-  std::string_view name;  ///< of the tracepoint or function
-  u32 skipped_args = 0;   ///< leading parameters that the context does not hold
+  std::string_view name;                 ///< of the tracepoint or function, or of the table's member
+  u32 skipped_args = 0;                  ///< leading parameters that the context does not hold
+  const FunctionTable* table = nullptr;  ///< struct_ops
 };
 
 /// Argument `arg` of the tracepoint may be NULL.

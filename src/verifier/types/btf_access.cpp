@@ -119,6 +119,8 @@ Status Walk::check_btf_access(u32 regno, s32 off, u32 size, Access access, s32 v
   if (write && (reg.type.flags & tf::untrusted) != 0) return e.reject(EACCES, "only read is supported\n");
   if (write && !allocated && of_kernel && progs::writes_conntrack(e.input.type))
     return check_conntrack_write(reg, off, size);
+  if (write && !allocated && of_kernel && e.program.attach.table != nullptr)
+    return check_table_write(reg, off, size);
   if (write && (!allocated || (reg.type.flags & (tf::percpu | tf::maybe_null)) != 0))
     return e.reject(EACCES, "only read is supported\n");
   StructStep step;

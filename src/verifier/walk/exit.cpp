@@ -67,6 +67,8 @@ Status Walk::check_reference_leak() {
   for (u32 i = 0; i < e.cur->ref_count; ++i) {
     const Reference& ref = e.cur->refs[i];
     if (ref.kind != RefKind::pointer) continue;
+    // What a function of the kernel's returns is the kernel's again.
+    if (!throwing && e.input.type == ProgType::struct_ops && regs()[0].ref_obj_id == ref.id) continue;
     status = e.reject(EINVAL, "Unreleased reference id={} alloc_insn={}\n", ref.id, ref.insn_idx);
   }
   return status;
@@ -131,11 +133,12 @@ Status Walk::check_async_return(u32 regno, std::string_view reg_name) {
 
 /// What the program returns (kernel: check_return_code()).
 Status Walk::check_return_value(u32 regno, std::string_view reg_name) {
+  const AttachTarget& attach = e.program.attach;
+  if (attach.table != nullptr && attach.proto->type == 0 && is_main_root()) return passed;  // it returns void
   CHECK(check_reg(regno, Use::source));
   const RegState& reg = regs()[regno];
   if (e.cur->frame[0]->in_async_callback) return check_async_return(regno, reg_name);
-  const u32 root = e.cur->frame[0]->subprogno;
-  if (root != 0 && root != e.program.exception_callback) {  // a global function by itself
+  if (!is_main_root()) {  // a global function by itself
     if (!reg.is_scalar())
       return e.reject(EINVAL, "At subprogram exit the register R{} is not a scalar value ({})\n", regno,
                       type_text(reg.type));

@@ -295,6 +295,7 @@ class Walk {
 
   [[nodiscard]] bool target_allows(s32 func_id) const;
   [[nodiscard]] bool iterator_lacks(s32 func_id) const;
+  [[nodiscard]] bool table_lacks(s32 func_id) const;
   Status check_get_func_ip();
 
   Status check_btf_arg(u32 regno, const helpers::ArgSpec& spec, const CallMeta& meta);
@@ -317,6 +318,7 @@ class Walk {
   void mark_btf_load(RegState& value, Base base, const btf::Btf* types, u32 id, u16 flags);
   Status check_btf_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno);
   Status check_conntrack_write(const RegState& reg, s32 off, u32 size);
+  Status check_table_write(const RegState& reg, s32 off, u32 size);
   void note_kernel_access(u32 type, s32 off);
   void note_object(const btf::Btf* types, u32 id, u32 size, u32 node_offset);
   Status check_map_struct_access(u32 regno, std::string_view structure, s32 off, u32 size, Access access,
@@ -430,6 +432,11 @@ class Walk {
   void scratch_reg(u32 regno) { scratched.regs |= 1u << regno; }
   void scratch_slot(u32 slot) { scratched.slots |= u64{1} << slot; }
   InsnAux& aux() { return e.aux[e.insn_idx]; }
+  /// What is walked is the program itself or its exception callback, not a global function by itself.
+  [[nodiscard]] bool is_main_root() const {
+    const u32 root = e.cur->frame[0]->subprogno;
+    return root == 0 || root == e.program.exception_callback;
+  }
   [[nodiscard]] bool is_global(u32 subprog) const {
     return e.program.subprogs[subprog].is_global && subprog != 0;
   }

@@ -60,9 +60,11 @@ TEST(HelperPermissions, AreLinuxs) {
     for (const std::string target : row["targets"]) {
       const auto space = target.find(' ');
       if (!target.empty()) {
-        const bool function = target.substr(0, space) == "func";
-        input.attach_btf_id =
-            types.find(function ? btf::Kind::func : btf::Kind::typedef_, target.substr(space + 1));
+        const std::string kind = target.substr(0, space);
+        input.attach_btf_id = types.find(kind == "func"     ? btf::Kind::func
+                                         : kind == "struct" ? btf::Kind::struct_
+                                                            : btf::Kind::typedef_,
+                                         target.substr(space + 1));
         if (input.attach_btf_id == 0) continue;  // not among the types that skep carries
       }
       for (s32 helper = 1; helper < helpers::max_id; ++helper, ++asked)
