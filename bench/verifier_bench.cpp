@@ -115,13 +115,12 @@ Result<Load> VerifierBench::load(const loader::ObjectSpec& spec, u32 index, bool
   options.ignore_pins = true;
   options.log_level = 4;
   options.environment = environment_;
-  std::size_t before = 0;
   options.on_attempt = [&](const loader::Attempt& attempt) {
     found.code = attempt.code;
     found.ns = static_cast<double>(attempt.nanoseconds);
     found.log = attempt.log;
   };
-  before = allocated;
+  const std::size_t before = allocated;
   most_allocated = before;
   const auto loaded = loader::load(spec, *kernel, options);
   if (bytes != nullptr) *bytes = most_allocated - before;
