@@ -164,9 +164,15 @@ void update_bounds(Scalar& r) {
   single_value(r);
 }
 
-void sync_bounds(Scalar& r) {
-  // A known number in step with itself teaches nothing new; most operands are such numbers.
-  if (is_known_in_step(r)) return;
+/// Any number of so many bytes, in step: what sync_bounds() makes of it (domain tests say so).
+constexpr Scalar any_of_size(u32 bytes) {
+  const u64 most = (u64{1} << (bytes * 8)) - 1;
+  if (bytes == 4) return {{0, most}, 0, static_cast<s64>(most), 0, most};
+  const auto most32 = static_cast<u32>(most);
+  return {{0, most}, 0, static_cast<s64>(most), 0, most, 0, static_cast<s32>(most32), 0, most32};
+}
+
+void sync_fully(Scalar& r) {
   update_bounds(r);
   // Three rounds, as the kernel has. A round is a function of the scalar alone: once one has changed nothing,
   // the next would not, either.
@@ -179,6 +185,15 @@ void sync_bounds(Scalar& r) {
   update_bounds(r);
 }
 
+/// Known numbers, and those of which nothing or only the width is known, are left as they are: sync_fully()
+/// would find nothing (the domain's tests say so). Most scalars are one of these.
+void sync_bounds(Scalar& r) {
+  if (is_known_in_step(r)) return;
+  if (r.var_off == tnum_unknown && r == Scalar::unknown()) return;
+  if (r.var_off == tnum_cast(tnum_unknown, 4) && r == any_of_size(4)) return;
+  sync_fully(r);
+}
+
 void zext_32_to_64(Scalar& r) {
   r.var_off = tnum_subreg(r.var_off);
   r.umin = r.umin32;
@@ -186,14 +201,6 @@ void zext_32_to_64(Scalar& r) {
   const bool not_negative = r.smin32 >= 0 && r.smax32 >= 0;
   r.smin = not_negative ? r.smin32 : 0;
   r.smax = not_negative ? r.smax32 : s64{UINT32_MAX};
-}
-
-/// Any number of so many bytes, in step: what sync_bounds() makes of it (domain tests say so).
-constexpr Scalar any_of_size(u32 bytes) {
-  const u64 most = (u64{1} << (bytes * 8)) - 1;
-  if (bytes == 4) return {{0, most}, 0, static_cast<s64>(most), 0, most};
-  const auto most32 = static_cast<u32>(most);
-  return {{0, most}, 0, static_cast<s64>(most), 0, most, 0, static_cast<s32>(most32), 0, most32};
 }
 
 void coerce_to_size(Scalar& r, u32 bytes) {

@@ -62,5 +62,7 @@ inline Ranges<const s32, const u32> ranges32(const Scalar& r) {
 }
 
 void update_bounds32(Scalar& r);
+/// sync_bounds() without its short ways.
+void sync_fully(Scalar& r);
 
 }  // namespace skep::verifier

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "isa/semantics.hpp"
+#include "verifier/domain/ranges.hpp"
 #include "verifier/domain/scalar.hpp"
 
 namespace skep::verifier {
@@ -240,12 +241,14 @@ TEST(Scalar, ShortWaysGiveWhatTheLongOnesDo) {
     Scalar expected;
     const u64 most = (u64{1} << (8 * bytes)) - 1;
     expected.var_off = {0, most};
-    expected.umax = most;
-    expected.smin = 0;
-    expected.smax = static_cast<s64>(most);
-    sync_bounds(expected);
+    sync_fully(expected);
+    EXPECT_EQ(loaded, expected) << bytes;
+    sync_fully(expected);  // and it stays so: sync_bounds() leaves it as it is
     EXPECT_EQ(loaded, expected) << bytes;
   }
+  Scalar unknown;
+  sync_fully(unknown);
+  EXPECT_EQ(unknown, Scalar::unknown());
   // A known number that is not in step is brought in step all the same.
   for (const u64 value : {u64{0}, u64{5}, ~u64{0}, u64{1} << 31, u64{1} << 63}) {
     Scalar known;
@@ -254,6 +257,8 @@ TEST(Scalar, ShortWaysGiveWhatTheLongOnesDo) {
     sync_bounds(known);
     EXPECT_EQ(known, Scalar::constant(value));
     EXPECT_TRUE(is_known_in_step(known));
+    sync_fully(known);
+    EXPECT_EQ(known, Scalar::constant(value));
     EXPECT_EQ(bounds_violation(known), nullptr);
   }
 }
