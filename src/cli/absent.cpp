@@ -1,5 +1,5 @@
-// Nouns of what skep has none of: perf events of programs, struct_ops maps, iterators. Lists of them are
-// empty; what would make one says that it cannot.
+// Nouns of what skep has none of: perf events of programs, struct_ops maps, iterators, tokens. Lists of them
+// are empty; what would make one says that it cannot.
 #include <array>
 #include <cerrno>
 
@@ -62,8 +62,13 @@ Outcome<void> struct_ops_unregister(Cli& cli, Args args) {
   return take_struct_ops(cli, args);
 }
 Outcome<void> struct_ops_register(Cli&, Args args) {
-  TRY(args.require(1));
+  if (args.empty()) return wrong_usage();
   return refuse("'struct_ops register' is not supported by skep: there are no struct_ops in user space");
+}
+
+Outcome<void> token_show(Cli& cli, Args) {
+  TRY(refuse_linux(cli, "token show"));
+  return empty_list(cli);
 }
 
 Outcome<void> iter_pin(Cli&, Args args) {
@@ -86,6 +91,11 @@ constexpr std::array kStructOpsVerbs{
     Verb{"dump", struct_ops_dump, ""},
     Verb{"help", nullptr, "help"},
 };
+constexpr std::array kTokenVerbs{
+    Verb{"show", token_show, "{ show | list }"},
+    Verb{"list", token_show, ""},
+    Verb{"help", nullptr, "help"},
+};
 constexpr std::array kIterVerbs{
     Verb{"help", nullptr, "help"},
     Verb{"pin", iter_pin, "pin OBJ PATH [map MAP]"},
@@ -105,6 +115,11 @@ constinit const Noun kStructOps{
     .footer =
         "       STRUCT_OPS_MAP := [ id STRUCT_OPS_MAP_ID | name STRUCT_OPS_MAP_NAME ]\n"
         "       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} }\n"};
+
+constinit const Noun kToken{.name = "token",
+                            .summary = "BPF tokens: none",
+                            .verbs = kTokenVerbs,
+                            .footer = "       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} }\n"};
 
 constinit const Noun kIter{.name = "iter",
                            .summary = "iterator programs: skep runs none",

@@ -208,7 +208,7 @@ Outcome<void> btf_dump(Cli& cli, Args args) {
       if (args.empty()) return refuse("expecting value for 'root_id' option", invalid);
       roots.push_back(TRY(parse_u32(TRY(args.take()), "root_id")));
       if (roots.back() > source.loaded->btf.type_count())
-        return refuse(fmt::format("invalid root_id supplied: {}", roots.back()), invalid);
+        return refuse(fmt::format("invalid root ID: {}", roots.back()), invalid);
     } else if (args.take_if("unsorted")) {
       sorted = false;
     } else {

@@ -21,7 +21,8 @@ constinit const Noun kGen{
     .verbs = kVerbs,
     .footer =
         "       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} |\n"
-        "                    {-L|--use-loader} }\n",
+        "                    {-L|--use-loader} | [ {-S|--sign } {-k} <private_key.pem> {-i} "
+        "<certificate.x509> ]}\n",
 };
 
 }  // namespace skep::cli

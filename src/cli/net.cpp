@@ -101,7 +101,7 @@ Outcome<void> net_attach(Cli& cli, Args args) {
   } else if (word.tcx && args.take_if("prepend")) {
     prepend = true;
   } else if (!args.empty()) {
-    return refuse(fmt::format("expected 'overwrite', got: '{}'?", args.peek()), kInvalid);
+    return refuse(fmt::format("expected 'overwrite' or 'prepend', got: '{}'?", args.peek()), kInvalid);
   }
   TRY(args.finished());
   if (word.tcx) {

@@ -7,12 +7,6 @@
 
 namespace skep::cli {
 
-namespace {
-
-Outcome<void> no_token(Cli&, Args) { return not_supported("token"); }
-
-}  // namespace
-
 std::span<const Noun> nouns() {
   static const std::array table{
       Noun{.name = "help", .summary = "print the usage", .run = run_help, .forms = ""},
@@ -28,7 +22,7 @@ std::span<const Noun> nouns() {
       kGen,
       kStructOps,
       kIter,
-      Noun{.name = "token", .summary = "BPF tokens (not supported)", .run = no_token},
+      kToken,
       Noun{.name = "version", .summary = "print the version", .run = run_version, .forms = ""},
       Noun{.name = "stats",
            .summary = "count and time the runs of programs (kernel.bpf_stats_enabled)",

@@ -116,7 +116,10 @@ Outcome<void> take_load_option(Cli& cli, Args& args, LoadRequest& request) {
     request.kernel_btf = TRY(args.take());
     return {};
   }
-  return refuse(fmt::format("expected no more arguments, 'type', 'map' or 'dev', got: '{}'?", args.peek()));
+  return refuse(
+      fmt::format("expected no more arguments, 'type', 'map', 'offload_dev', 'xdpmeta_dev', 'pinmaps', "
+                  "'autoattach', or 'kernel_btf', got: '{}'?",
+                  args.peek()));
 }
 
 /// Map names of the command line to the object's indices; none twice, none beyond the object's.

@@ -132,7 +132,7 @@ Outcome<void> prog_run(Cli& cli, Args args) {
     if (request.spec.ctx_out_size == 0) request.spec.ctx_out_size = kDefaultOutput;
   }
   const auto result = TRY(cli.kernel())->prog_test_run(program.handle.fd(), request.spec);
-  if (!result) return kernel_refused("failed to run program", result.error());
+  if (!result) return kernel_refused_errno("failed to run program", result.error());
 
   Outcome<void> outcome;
   if (cli.json_output()) cli.json().begin_object();

@@ -44,7 +44,7 @@ struct Noun {
 
 // One per file.
 extern const Noun kProg, kMap, kLink, kNet, kBtf, kFeature, kDaemon;
-extern const Noun kCgroup, kPerf, kStructOps, kIter, kGen;
+extern const Noun kCgroup, kPerf, kStructOps, kIter, kToken, kGen;
 
 [[nodiscard]] std::string usage_of(std::string_view program, const Noun& noun);
 /// "PROGRAM NOUN ..." of all; `program` "bpftool" names bpftool's nouns only.

@@ -20,6 +20,8 @@ constexpr Case kCases[] = {
     {"struct_ops show id 3", 255, "", "Error: can't get map by id (3): No such file or directory\n"},
     {"struct_ops show name foo", 255, "", "Error: no struct_ops found for foo\n"},
     {"struct_ops unregister id 4", 255, "", "Error: can't get map by id (4): No such file or directory\n"},
+    {"token", 0, "", ""},
+    {"-j token list", 0, "[]\n", ""},
     {"cgroup", 255, "", "Error: 'cgroup' needs at least 1 arguments, 0 found\n"},
     {"cgroup show /nosuch", 255, "", "Error: can't open cgroup /nosuch\n"},
     {"cgroup show /tmp", 255, "", "Error: can't query bpf programs attached to /tmp: Bad file descriptor\n"},
