@@ -21,7 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const auto back = isa::assemble(text);
     if (!back || isa::disassemble(*back) != text) std::abort();
   }
-  if (const auto forms = isa::decode_program(insns); forms && forms->forms.size() != insns.size()) std::abort();
+  if (const auto forms = isa::decode_program(insns); forms && forms->forms.size() != insns.size())
+    std::abort();
   const auto text = isa::assemble({reinterpret_cast<const char*>(data), size});
   if (!text && text.error().what.empty()) std::abort();
   return 0;
