@@ -237,6 +237,12 @@ Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, 
   }
   if (value != nullptr && size < 8 && value->is_scalar()) {
     if (sign_extend) {
+      // Linux 6.18 goes on to take a filled number for its source where the sign makes another one of it.
+      const s64 limit = s64{1} << (8 * size - 1);
+      if (value->num.smin < -limit || value->num.smax >= limit) {
+        value->id = 0;
+        value->off = 0;
+      }
       coerce_to_size_sx(value->num, size);
     } else {
       coerce_to_size(value->num, size);
