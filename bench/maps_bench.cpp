@@ -1,7 +1,8 @@
 // Map operations, skep's against the machine's kernel: the same object on both, each operation net of the
 // same program without it (bench/programs/maps.c), on one thread and on two. Both are asked through the same
-// interface, BPF_PROG_TEST_RUN with a repeat count. Usage: bench_maps [ROUNDS [OPERATION]]; writes maps.json
-// to the current directory.
+// interface, BPF_PROG_TEST_RUN with a repeat count. Beside them a table in native code, which shows what the
+// machine's memory gives at the time. Usage: bench_maps [ROUNDS [OPERATION]]; writes maps.json to the current
+// directory.
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include "client/linux_kernel.hpp"
 #include "embed/session.hpp"
 #include "measure.hpp"
+#include "native_table.hpp"
 
 namespace skep::bench {
 namespace {
@@ -197,6 +199,7 @@ class MapBench {
 
  private:
   Result<void> operation(const Operation& of);
+  void compare(std::string& line, std::string& json) const;
   Result<double> once(Subject& subject, int fd, u32 threads, bool ring);
   void print(const Operation& of);
   [[nodiscard]] bool write_json() const;
@@ -205,6 +208,8 @@ class MapBench {
   std::string only_;
   std::vector<std::pair<std::string, std::unique_ptr<Subject>>> subjects_;
   std::vector<Figures> figures_;  ///< of the operation at hand: subjects x threads
+  std::optional<NativeTable> native_;
+  std::vector<double> native_rounds_;
   std::string json_;
 };
 
@@ -244,7 +249,9 @@ Result<double> MapBench::once(Subject& subject, int fd, u32 threads, bool ring) 
 Result<void> MapBench::operation(const Operation& of) {
   const bool ring = std::string_view(of.program) == "ringbuf";
   figures_.assign(subjects_.size() * threads_max, {});
-  for (u32 round = 0; round <= rounds_; ++round)
+  native_rounds_.clear();
+  for (u32 round = 0; round <= rounds_; ++round) {
+    native_rounds_.push_back(native_->time(400'000));
     for (std::size_t s = 0; s < subjects_.size(); ++s)
       for (u32 threads = 1; threads <= threads_max; ++threads) {
         Subject& subject = *subjects_[s].second;
@@ -257,7 +264,26 @@ Result<void> MapBench::operation(const Operation& of) {
         f.with.push_back(with);
         f.without.push_back(without);
       }
+  }
   return {};
+}
+
+/// skep's figure to Linux's, round by round, and what a native lookup took meanwhile.
+void MapBench::compare(std::string& line, std::string& json) const {
+  for (u32 threads = 1; threads <= threads_max && subjects_.size() == 2; ++threads) {
+    std::vector<double> ratios;
+    const Figures &ours = figures_[threads - 1], &theirs = figures_[threads_max + threads - 1];
+    for (std::size_t i = 0; i < ours.net.size(); ++i)
+      if (theirs.net[i] > 0) ratios.push_back(ours.net[i] / theirs.net[i]);
+    const Summary ratio = summarize(ratios);
+    line +=
+        fmt::format(" {:>6.2f} {:<5}", ratio.median, fmt::format("±{:.2f}", (ratio.high - ratio.low) / 2));
+    json += fmt::format(", \"ratio_{}\": {{\"median\": {:.4f}, \"q1\": {:.4f}, \"q3\": {:.4f}}}", threads,
+                        ratio.median, ratio.low, ratio.high);
+  }
+  const Summary native = summarize(native_rounds_);
+  line += fmt::format(" {:>7.1f}", native.median);
+  json += fmt::format(", \"native_lookup_ns\": {:.3f}", native.median);
 }
 
 void MapBench::print(const Operation& of) {
@@ -274,6 +300,7 @@ void MapBench::print(const Operation& of) {
           "\"without\": {:.3f}}}",
           subjects_[s].first, threads, net.median, net.low, net.high, with.median, without.median);
     }
+  compare(line, json);
   if (of.bar != 0) {
     const bool reached = summarize(figures_[0].net).median <= of.bar;
     line += fmt::format(" {:>5} {}", of.bar, reached ? "reached" : "missed");
@@ -307,14 +334,23 @@ int MapBench::run() {
       subjects_.pop_back();
       fmt::print("note: no kernel to compare with: bpf(2) is not allowed here\n");
     }
-  fmt::print("ns an operation, net of the program without it (median of {} rounds, ± half the middle half)\n",
-             rounds_);
+  if (auto native = NativeTable::create()) {
+    native_.emplace(std::move(*native));
+  } else {
+    fmt::print(stderr, "bench: {}\n", native.error().what);
+    return 1;
+  }
+  fmt::print(
+      "ns an operation, net of the program without it (median of {} rounds, ± half the middle half);\n"
+      "native: a random lookup among as many keys in native code, at the same time\n",
+      rounds_);
   std::string head = fmt::format("{:<37}", "");
   for (const auto& [name, subject] : subjects_)
     for (u32 threads = 1; threads <= threads_max; ++threads)
       head += fmt::format(" {:>16}",
                           fmt::format("{}, {} thread{}", name.substr(0, 5), threads, threads > 1 ? "s" : ""));
-  fmt::print("{}   bar\n", head);
+  if (subjects_.size() == 2) head += " ratio, 1 th.  2 threads ";
+  fmt::print("{}  native  bar\n", head);
   for (const Operation& of : operations) {
     if (!only_.empty() && only_ != of.program) continue;
     if (const auto ok = operation(of); !ok) {

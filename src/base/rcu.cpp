@@ -70,9 +70,11 @@ void take_slot() {
     }
   }
   if (own_slot.index == reader_slots) without_slot.fetch_add(1, std::memory_order_seq_cst);
+  detail::reader_number = own_slot.index;
   epoch_enter();
 }
 void leave_slot() {
+  detail::reader_number = reader_slots;
   if (own_slot.index == reader_slots) without_slot.fetch_sub(1, std::memory_order_release);
   epoch_leave();
 }
@@ -138,8 +140,6 @@ bool grace_over(u64 grace) {
       return false;
   return true;
 }
-
-u32 reader_slot() { return depth != 0 ? own_slot.index : reader_slots; }
 
 void barrier() {
   const Reader reader;

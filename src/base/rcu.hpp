@@ -36,7 +36,10 @@ void defer(void* what, void (*free)(void*));
 /// The calling Reader's number, no other Reader's while this one lives; below reader_slots, or that where so
 /// many are taken. Without a Reader: reader_slots.
 inline constexpr u32 reader_slots = 128;
-[[nodiscard]] u32 reader_slot();
+namespace detail {
+inline constinit thread_local u32 reader_number = reader_slots;  // NOLINT: a thread's own
+}
+[[nodiscard]] inline u32 reader_slot() { return detail::reader_number; }
 
 /// Waits until everything deferred so far has been freed (tests, shutdown).
 void barrier();

@@ -128,6 +128,7 @@ class Emitter {
   void merge_key(u32 at, u32 key_size);
   void hash_key(const maps::HashProbe& probe, const KeyPlace& key);
   void compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label& differs);
+  void match_tags(const maps::HashProbe& probe);
   void inline_hash_lookup(u32 at, const maps::HashProbe& probe);
   bool inline_map_call(u32 at);
   void emit_cold();
@@ -167,8 +168,7 @@ class Emitter {
   std::vector<Outside> outside_;
   /// What stands behind its function: the rest of an inline lookup.
   struct Cold {
-    Label next, walk, done;
-    bool calls;
+    Label missing, other, done;
     u64 helper;
   };
   std::vector<Cold> cold_;

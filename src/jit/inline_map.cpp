@@ -5,6 +5,7 @@
 // stores have left the store buffer (about 10 ns). So words are put together from the pieces as they were
 // stored, wherever this function stores into them.
 #include <algorithm>
+#include <bit>
 #include <bitset>
 
 #include "helpers/internal.hpp"
@@ -134,7 +135,7 @@ u32 map_call_bound(const vm::Checked& program, const Plan& plan, u32 at) {
   if (map == nullptr || map->facts().key_size > longest_key) return 0;
   // A byte of a key takes a load, a shift and an or (16 bytes) at most, twice in a lookup.
   const u32 size = (map->facts().key_size + 7) & ~7u;
-  return id == helpers::fn_htab_map_lookup_elem ? 128 + 36 * size : 18 * size;
+  return id == helpers::fn_htab_map_lookup_elem ? 256 + 36 * size : 18 * size;
 }
 
 /// Loads bytes [at, at + size) of the key, size up to 8, zeros above, in pieces that no store divides.
@@ -230,41 +231,72 @@ void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Lab
   }
 }
 
-/// fn_htab_map_lookup_elem of a known map: R0 = the element or 0.
+/// The address of the hash's bucket into r9, the ways that have its tag into rdx, zero flag set where there
+/// is none; the hash in rax goes to rcx. Vector instructions, which nothing else here uses, are spelled out.
+void Emitter::match_tags(const maps::HashProbe& probe) {
+  static_assert(maps::bucket_high == 8);
+  a_.mov(x86::ecx, x86::eax);
+  a_.mov(x86::r9, u64{probe.count});
+  a_.imul(x86::r9, x86::rcx);
+  a_.shr(x86::r9, 26);
+  a_.and_(x86::r9, -64);
+  a_.mov(x86::rdx, probe.buckets);
+  a_.add(x86::r9, x86::rdx);
+  // Two loads, as the words may just have been stored.
+  a_.bytes(0x09'7e'0f'41'f3, 5);  // movq xmm1, [r9]
+  a_.bytes(0x08'49'16'0f'41, 5);  // movhps xmm1, [r9 + 8]
+  a_.bytes(0xd1'b6'0f, 3);        // movzx edx, cl
+  a_.cmp(x86::edx, 1);            // a tag of 0 is 1
+  a_.bytes(0x00'd2'83, 3);        // adc edx, 0
+  a_.imul(x86::edx, x86::edx, 0x01010101);
+  a_.bytes(0xc2'6e'0f'66, 4);     // movd xmm0, edx
+  a_.bytes(0x00'c0'70'0f'66, 5);  // pshufd xmm0, xmm0, 0
+  a_.bytes(0xc1'74'0f'66, 4);     // pcmpeqb xmm0, xmm1
+  a_.bytes(0xd0'd7'0f'66, 4);     // pmovmskb edx, xmm0
+  a_.and_(x86::edx, static_cast<s32>(maps::Bucket::all_ways));
+}
+
+/// fn_htab_map_lookup_elem of a known map: R0 = the element or 0. Only the first element with the tag is
+/// looked at here.
 void Emitter::inline_hash_lookup(u32 at, const maps::HashProbe& probe) {
   const KeyPlace key = key_place(at, probe.key_size);
   // rsi keeps the key's address (R2), rdi the map's (R1) for the call.
-  Label next, done, walk;
+  Label missing, other, done;
   hash_key(probe, key);
-  if (probe.first_only) a_.mov(x86::ecx, x86::eax);
-  a_.and_(x86::eax, static_cast<s32>(probe.mask));  // at most 31 bits
-  a_.mov(x86::r9, probe.buckets);
-  a_.mov(x86::rax, x86::qword_ptr(x86::r9, x86::rax, 3));
-  a_.and_(x86::rax, -2);
-  a_.j(Cond::e, done);
-  a_.bind(walk);
-  if (probe.first_only) {  // half a key may be another one's; its hash was changed first
+  match_tags(probe);
+  a_.j(Cond::e, missing);
+  a_.bytes(0xd2'bc'0f'f3, 4);  // tzcnt edx, edx; bsf where there is none: the same, as it is not 0
+  static_assert(maps::bucket_elements == 16);
+  a_.bytes(0x10'91'44'8b'41, 5);  // mov eax, [r9 + 4 * rdx + 16]
+  if (std::has_single_bit(probe.stride))
+    a_.shl(x86::rax, static_cast<u32>(std::countr_zero(probe.stride)));
+  else
+    a_.imul(x86::rax, x86::rax, static_cast<s32>(probe.stride));
+  a_.mov(x86::r9, probe.elements);
+  a_.add(x86::rax, x86::r9);
+  if (probe.reused) {  // half a key may be another one's; its hash was changed first
     a_.cmp(x86::ecx, x86::dword_ptr(x86::rax, maps::hash_elem_hash));
-    a_.j(Cond::ne, next);
+    a_.j(Cond::ne, other);
   }
-  compare_key(probe, key, next);
+  compare_key(probe, key, other);
   a_.bind(done);
-  cold_.push_back({next, walk, done, probe.first_only, reinterpret_cast<u64>(program_.helper(at))});
+  cold_.push_back({missing, other, done, reinterpret_cast<u64>(program_.helper(at))});
 }
 
-/// What stands behind the function's code: elements that are not the first of their bucket.
+/// What stands behind the function's code: keys that are not where their tag is first.
 void Emitter::emit_cold() {
+  static_assert(maps::bucket_state == 12);
   for (Cold& cold : cold_) {
     a_.reserve(64);
-    a_.bind(cold.next);
-    if (cold.calls) {
-      a_.mov(x86::r9, run_context());
-      call_address(cold.helper);
-    } else {
-      a_.mov(x86::rax, x86::qword_ptr(x86::rax));
-      a_.test(x86::rax, x86::rax);
-      a_.j(Cond::ne, cold.walk);
-    }
+    a_.bind(cold.missing);
+    a_.xor_(x86::eax, x86::eax);
+    a_.bytes(0xff'ff'fe'0c'41'f7'41,
+             7);  // test dword [r9 + 12], ~1: but for the lock, where the bucket goes on
+    a_.bytes(0xff, 1);
+    a_.j(Cond::e, cold.done);
+    a_.bind(cold.other);
+    a_.mov(x86::r9, run_context());
+    call_address(cold.helper);
     a_.jmp(cold.done);
   }
   cold_.clear();

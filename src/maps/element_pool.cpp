@@ -3,185 +3,213 @@
 
 #include <sys/mman.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <bit>
 #include <utility>
 
-#include "base/bytes.hpp"
-
 namespace skep::maps {
-
 namespace {
-constexpr u32 refill_size = 32;  ///< free elements that a lane takes from the shared list at once
+
+constexpr u64 line = 64;
+constexpr u64 huge_page = u64{2} << 20;
+constexpr s64 credit_from = 512;  ///< room left from which lanes take it in advance
+constexpr u32 credit_step = 32;
+
+/// From one record to the next.
+u64 stride_of(u64 record) {
+  if (record <= line) return std::bit_ceil(std::max<u64>(record, 8));
+  const u64 whole_lines = (record + line - 1) / line * line;
+  return whole_lines * 4 <= record * 5 ? whole_lines : (record + 15) / 16 * 16;
+}
+
 }  // namespace
 
 struct ElementPool::Deferred {
   std::shared_ptr<ElementPool> pool;
-  Chain elements;
+  u32 element;
 };
 
-void ElementPool::Chain::push(std::byte* element) noexcept {
-  store(element + link_offset, first);
-  first = element;
-  ++count;
-}
+ElementPool::ElementPool(Mapping memory, std::byte* keys, u64 stride, u64 capacity, u32 limit)
+    : memory_(std::move(memory)),
+      keys_(keys),
+      stride_(stride),
+      capacity_(capacity),
+      limit_(limit),
+      batch_(static_cast<u32>(std::clamp<u64>((u64{1} << 20) / stride, 1, batch_most))),
+      left_(limit) {}
 
-std::byte* ElementPool::Chain::pop() noexcept {
-  std::byte* element = first;
-  if (element == nullptr) return nullptr;
-  first = load<std::byte*>(element + link_offset);
-  --count;
-  return element;
-}
-
-Result<std::shared_ptr<ElementPool>> ElementPool::create(u64 size, u64 preallocate) {
-  Mapping slab;
-  if (preallocate != 0) {
-    if (size > (u64{1} << 40) / preallocate) return fail(ENOMEM, "the elements need more than a terabyte");
-    slab = TRY(Mapping::map(size * preallocate, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "elements"));
-    // Elements are taken in order, so that a huge page is used as a whole.
-    constexpr u64 huge_page = u64{2} << 20;
-    if (slab.size() >= huge_page) ::madvise(slab.data(), slab.size(), MADV_HUGEPAGE);
-  }
-  return std::shared_ptr<ElementPool>(new ElementPool(size, preallocate, std::move(slab)));
+Result<std::shared_ptr<ElementPool>> ElementPool::create(u64 before, u64 size, u32 limit, bool no_more) {
+  constexpr u64 most_bytes = u64{1} << 40, spare_bytes = u64{4} << 30, spare_most = 1 << 20,
+                spare_least = 4096;
+  const u64 stride = stride_of(before + size);
+  const u64 spare = no_more ? 0 : std::min(spare_most, spare_bytes / stride) + spare_least;
+  if (stride > most_bytes / limit) return fail(ENOMEM, "the elements need more than a terabyte");
+  const u64 capacity = std::min(u64{limit} + spare, most_bytes / stride);
+  // The first record stands so that its key is far enough from the start for the kernel's header, which is
+  // never touched but for `before`.
+  const bool large = stride * limit >= huge_page / 2;
+  const u64 lead = large ? huge_page : line;
+  auto memory = TRY(Mapping::map(capacity * stride + 2 * lead, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "elements"));
+  const u64 start = reinterpret_cast<u64>(memory.data());
+  std::byte* first = memory.data() + ((start + lead + lead - 1) / lead * lead - start);
+  if (large) ::madvise(memory.data(), memory.size(), MADV_HUGEPAGE);
+  return std::shared_ptr<ElementPool>(
+      new ElementPool(std::move(memory), first + before, stride, capacity, limit));
 }
 
 ElementPool::~ElementPool() {  // the map is gone, and with it every reader
-  const auto give_back_all = [&](Chain& chain) {
-    while (std::byte* element = chain.pop()) {
-      empty(element);
-      if (!from_slab(element)) std::free(element);
-    }
-  };
-  give_back_all(limbo_);
-  for (const auto& lane : lanes_) {
+  for (const auto& slot : lanes_) {
+    const std::unique_ptr<Lane> lane(slot.load(std::memory_order_acquire));
     if (lane == nullptr) continue;
-    give_back_all(lane->limbo);
-    for (Closed& closed : lane->closed) give_back_all(closed.elements);
-    while (std::byte* memory = lane->free.pop())
-      if (!from_slab(memory)) std::free(memory);
+    empty(lane->limbo);
+    for (u32 i = 0; i < lane->waiting; ++i) empty(lane->closed[(lane->first + i) % lane->closed.size()]);
+  }
+  for (const Batch& batch : waiting_) empty(batch);
+  if (unprepare_)
+    for (u64 i = 0; i < touched_; ++i) unprepare_(key(static_cast<u32>(i)));
+}
+
+ElementPool::Lane& ElementPool::lane(u32 slot) noexcept {
+  Lane* lane = lanes_[slot].load(std::memory_order_relaxed);
+  if (lane == nullptr) [[unlikely]] {
+    lane = new Lane;
+    lanes_[slot].store(lane, std::memory_order_release);
+  }
+  return *lane;
+}
+
+bool ElementPool::take_room(Lane& lane) noexcept {
+  if (const u32 credit = lane.credit.load(std::memory_order_relaxed); credit != 0) {
+    lane.credit.store(credit - 1, std::memory_order_relaxed);
+    return true;
+  }
+  s64 left = left_.load(std::memory_order_relaxed);
+  for (;;) {
+    if (left <= 0) return false;
+    const u32 step = left >= credit_from ? credit_step : 1;
+    if (!left_.compare_exchange_weak(left, left - step, std::memory_order_relaxed)) continue;
+    lane.credit.store(step - 1, std::memory_order_relaxed);
+    return true;
   }
 }
 
-bool ElementPool::from_slab(const std::byte* element) const {
-  return element >= slab_.data() && element < slab_.data() + slab_.size();
-}
-
-ElementPool::Lane* ElementPool::own_lane() noexcept {
-  const u32 slot = rcu::reader_slot();
-  if (slot == rcu::reader_slots) return nullptr;
-  if (lanes_[slot] == nullptr) lanes_[slot] = std::make_unique<Lane>();
-  return lanes_[slot].get();
-}
-
-std::byte* ElementPool::allocate() noexcept {
-  Lane* lane = own_lane();
-  if (lane == nullptr) return allocate_shared(nullptr);
-  if (std::byte* memory = lane->free.pop(); memory != nullptr) return memory;
-  if (lane->waiting != 0 && rcu::grace_over(lane->closed[lane->first].grace)) {
-    Chain& over = lane->closed[lane->first].elements;
-    if (destroy_ || area_ != nullptr)
-      for (std::byte* at = over.first; at != nullptr; at = load<std::byte*>(at + link_offset)) empty(at);
-    lane->free = std::exchange(over, {});
-    lane->first = (lane->first + 1) % static_cast<u32>(lane->closed.size());
-    --lane->waiting;
-    return lane->free.pop();
+void ElementPool::give_room(Lane& lane) noexcept {
+  const u32 credit = lane.credit.load(std::memory_order_relaxed) + 1;
+  if (left_.load(std::memory_order_relaxed) < credit_from) {
+    lane.credit.store(0, std::memory_order_relaxed);
+    left_.fetch_add(credit, std::memory_order_relaxed);
+  } else if (credit > 2 * credit_step) {
+    lane.credit.store(credit - credit_step, std::memory_order_relaxed);
+    left_.fetch_add(credit_step, std::memory_order_relaxed);
+  } else {
+    lane.credit.store(credit, std::memory_order_relaxed);
   }
-  return allocate_shared(lane);
 }
 
-std::byte* ElementPool::allocate_shared(Lane* lane) noexcept {
-  {
-    const std::lock_guard lock(mutex_);
-    for (u32 i = 0; !free_.empty() && lane != nullptr && i < refill_size; ++i) {
-      lane->free.push(free_.back());
-      free_.pop_back();
-    }
-    if (lane != nullptr && lane->free.first != nullptr) return lane->free.pop();
-    if (!free_.empty()) {
-      std::byte* element = free_.back();
-      free_.pop_back();
-      return element;
-    }
-    if (touched_ < count_) return slab_.data() + size_ * touched_++;
+bool ElementPool::others_have_room() const noexcept {
+  for (const auto& slot : lanes_)
+    if (const Lane* lane = slot.load(std::memory_order_acquire);
+        lane != nullptr && lane->credit.load(std::memory_order_relaxed) != 0)
+      return true;
+  return left_.load(std::memory_order_relaxed) > 0;
+}
+
+void ElementPool::collect_room() noexcept {
+  for (const auto& slot : lanes_)
+    if (Lane* lane = slot.load(std::memory_order_acquire); lane != nullptr)
+      left_.fetch_add(lane->credit.exchange(0, std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+u64 ElementPool::count() const noexcept {
+  s64 left = left_.load(std::memory_order_relaxed);
+  for (const auto& slot : lanes_)
+    if (const Lane* lane = slot.load(std::memory_order_acquire); lane != nullptr)
+      left += lane->credit.load(std::memory_order_relaxed);
+  return static_cast<u64>(std::max<s64>(0, limit_ - left));
+}
+
+void ElementPool::empty(const Batch& batch) noexcept {
+  if (!destroy_) return;
+  for (u32 i = 0; i < batch.count; ++i) destroy_(key(batch.elements[i]));
+}
+
+/// The batch's elements are free, for the lane that has none.
+void ElementPool::refill(Lane& lane, const Batch& over) noexcept {
+  empty(over);
+  std::copy_n(over.elements.begin(), over.count, lane.free.begin());
+  lane.free_count = over.count;
+}
+
+u32 ElementPool::allocate_shared(Lane& lane) noexcept {
+  if (lane.waiting != 0 && rcu::grace_over(lane.closed[lane.first].grace)) {
+    refill(lane, lane.closed[lane.first]);
+    lane.first = (lane.first + 1) % static_cast<u32>(lane.closed.size());
+    --lane.waiting;
+    return lane.free[--lane.free_count];
   }
-  return static_cast<std::byte*>(std::malloc(size_));
+  const std::lock_guard lock(mutex_);
+  if (!waiting_.empty() && rcu::grace_over(waiting_.front().grace)) {
+    refill(lane, waiting_.front());
+    waiting_.erase(waiting_.begin());
+  }
+  const u32 wanted = prepare_ ? 1 : (batch_ + 1) / 2;
+  while (lane.free_count < wanted && !free_.empty()) {
+    lane.free[lane.free_count++] = free_.back();
+    free_.pop_back();
+  }
+  if (lane.free_count == 0) {  // in the order of their places
+    const auto more = static_cast<u32>(std::min<u64>(wanted, capacity_ - touched_));
+    for (u32 i = 0; i < more; ++i) lane.free[more - 1 - i] = static_cast<u32>(touched_ + i);
+    if (prepare_ && more != 0 && !prepare_(key(lane.free[0]))) return none;
+    touched_ += more;
+    lane.free_count = more;
+  }
+  return lane.free_count == 0 ? none : lane.free[--lane.free_count];
 }
 
-void ElementPool::empty(std::byte* element) noexcept {
-  if (destroy_) destroy_(element + owned_offset_);
-  if (area_ != nullptr) area_->release(load<std::byte*>(element + percpu_offset_), percpu_bytes_);
-}
-
-void ElementPool::give_back(std::byte* element) noexcept {
-  empty(element);
-  discard(element);
-}
-
-void ElementPool::discard(std::byte* memory) noexcept {
-  if (!from_slab(memory)) {
-    std::free(memory);
+void ElementPool::give_back(Lane& lane, u32 element) noexcept {
+  if (lane.free_count < lane.free.size()) {
+    lane.free[lane.free_count++] = element;
     return;
   }
   const std::lock_guard lock(mutex_);
-  free_.push_back(memory);
+  free_.push_back(element);
 }
 
-void ElementPool::discard_shared(Chain& elements) noexcept {
-  const std::lock_guard lock(mutex_);
-  while (std::byte* memory = elements.pop()) {
-    if (from_slab(memory))
-      free_.push_back(memory);
-    else
-      std::free(memory);
-  }
-}
-
-void ElementPool::retire(std::byte* element) noexcept {
-  if (Lane* lane = own_lane(); lane != nullptr) {
-    lane->limbo.push(element);
-    if (lane->limbo.count == batch_size) close(*lane);
-    return;
-  }
-  Chain full;
-  {
-    const std::lock_guard lock(mutex_);
-    limbo_.push(element);
-    if (limbo_.count < batch_size) return;
-    full = std::exchange(limbo_, {});
-  }
-  defer(full);
-}
-
-/// The lane's batch begins to wait. The thread only removes where all sixteen wait: the oldest is shared.
+/// The lane's batch begins to wait. A thread that only removes hands on its oldest one when all sixteen wait.
 void ElementPool::close(Lane& lane) noexcept {
+  if (at_once_) {
+    for (u32 i = 0; i < lane.limbo.count; ++i)
+      rcu::defer(new Deferred{shared_from_this(), lane.limbo.elements[i]}, reclaim);
+    lane.limbo.count = 0;
+    return;
+  }
   const auto size = static_cast<u32>(lane.closed.size());
   if (lane.waiting == size) {
-    Closed& oldest = lane.closed[lane.first];
-    Chain elements = std::exchange(oldest.elements, {});
+    const Batch& oldest = lane.closed[lane.first];
+    const std::lock_guard lock(mutex_);
     if (rcu::grace_over(oldest.grace)) {
-      for (std::byte* at = elements.first; at != nullptr; at = load<std::byte*>(at + link_offset)) empty(at);
-      discard_shared(elements);
+      empty(oldest);
+      free_.insert(free_.end(), oldest.elements.begin(), oldest.elements.begin() + oldest.count);
     } else {
-      defer(elements);
+      waiting_.push_back(oldest);
     }
     lane.first = (lane.first + 1) % size;
     --lane.waiting;
   }
-  Closed& last = lane.closed[(lane.first + lane.waiting++) % size];
-  last = {std::exchange(lane.limbo, {}), rcu::begin_grace()};
-}
-
-void ElementPool::defer(Chain elements) noexcept {
-  rcu::defer(new Deferred{shared_from_this(), elements}, reclaim);
+  Batch& last = lane.closed[(lane.first + lane.waiting++) % size];
+  last = lane.limbo;
+  last.grace = rcu::begin_grace();
+  lane.limbo.count = 0;
 }
 
 void ElementPool::reclaim(void* what) {
   const std::unique_ptr<Deferred> deferred(static_cast<Deferred*>(what));
   ElementPool& pool = *deferred->pool;
-  for (std::byte* at = deferred->elements.first; at != nullptr; at = load<std::byte*>(at + link_offset))
-    pool.empty(at);
-  pool.discard_shared(deferred->elements);
+  pool.destroy(deferred->element);
+  const std::lock_guard lock(pool.mutex_);
+  pool.free_.push_back(deferred->element);
 }
 
 }  // namespace skep::maps

@@ -3,10 +3,7 @@
 
 #include <fmt/format.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/random.h>
-
-#include <bit>
 
 #include "maps/checks.hpp"
 #include "maps/slots.hpp"
@@ -14,41 +11,48 @@
 
 namespace skep::maps {
 HashMap::HashMap(const MapSpec& spec, const Environment& environment, std::shared_ptr<ElementPool> pool,
-                 Mapping buckets, u32 count)
+                 std::shared_ptr<BucketTable> table)
     : Map(spec),
       area_(*environment.percpu),
       objects_(environment.objects),
       percpu_(spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash),
       pool_(std::move(pool)),
-      memory_(std::move(buckets)),
-      bucket_count_(count) {
-  static_assert(offsetof(Element, hash) == hash_elem_hash);
-  static_assert(offsetof(Element, lru) + offsetof(LruNode, ref) == hash_elem_ref);
+      table_(std::move(table)) {
   if ((spec.flags & uapi::F_ZERO_SEED) == 0) {
     std::array<u64, 2> random{};
     if (::getrandom(random.data(), sizeof random, 0) != sizeof random)
       random[0] = reinterpret_cast<u64>(this);
     seed_ = {seed_.a ^ random[0], (seed_.b ^ random[1]) | 1};
   }
-  if (facts_.type == MapType::percpu_hash)
-    pool_->own_percpu(&area_, value_offset(), round_up8(spec.value_size));
+  if (facts_.type == MapType::percpu_hash) own_percpu_values();
   if (of_maps())
-    pool_->own(value_offset(), [](std::byte* value) { std::destroy_at(reinterpret_cast<InnerMap*>(value)); });
+    pool_->own(
+        [at = value_distance()](std::byte* key) { std::destroy_at(reinterpret_cast<InnerMap*>(key + at)); },
+        true);
+}
+
+/// An element keeps its per-CPU memory for its next lives.
+void HashMap::own_percpu_values() {
+  const u64 at = value_distance(), size = round_up8(facts_.value_size);
+  PercpuArea* area = &area_;
+  pool_->on_first(
+      [=](std::byte* key) {
+        auto values = area->allocate(size);
+        if (values) store(key + at, *values);
+        return values.has_value();
+      },
+      [=](std::byte* key) { area->release(load<std::byte*>(key + at), size); });
 }
 
 HashMap::~HashMap() {
-  if (value_type_ != nullptr)
-    for (u32 i = 0; i < bucket_count_; ++i)
-      for (Element* e = buckets()[i].first(); e != nullptr; e = e->next.load(std::memory_order_relaxed))
-        free_element_value(e);
+  if (value_type_ != nullptr || of_maps())
+    for (u32 i = 0; i < table_->count(); ++i)
+      each_in(i, [&](u32 element) {
+        free_element_value(element);
+        pool_->destroy(element);
+        return true;
+      });
   if (lru_values_ != nullptr) area_.release(lru_values_, round_up8(facts_.value_size) * facts_.max_entries);
-  if (lru_ != nullptr) return;  // its elements go with the slab
-  for (u32 i = 0; i < bucket_count_; ++i)
-    for (Element* element = buckets()[i].first(); element != nullptr;) {
-      Element* next = element->next.load(std::memory_order_relaxed);
-      pool_->give_back(bytes(element));
-      element = next;
-    }
 }
 
 Result<MapRef> HashMap::make(const MapSpec& spec, const Environment& environment) {
@@ -60,19 +64,13 @@ Result<MapRef> HashMap::make(const MapSpec& spec, const Environment& environment
     sized.max_entries = (spec.max_entries + cpus - 1) / cpus * cpus;
   }
   const bool pointer = spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash;
-  const u64 value = spec.type == MapType::hash_of_maps ? sizeof(InnerMap) : round_up8(spec.value_size);
-  const u64 element = hash_elem_header + round_up8(spec.key_size) + (pointer ? 8 : value);
-  const bool preallocate = (spec.flags & uapi::F_NO_PREALLOC) == 0;
-  const u64 spare = lru ? 0 : environment.percpu->cpus();
-  auto pool = TRY(ElementPool::create(element, preallocate ? u64{sized.max_entries} + spare : 0));
-  // Twice the kernel's: most elements are the first of their bucket.
-  const u32 count = std::bit_ceil(std::min(sized.max_entries, 1u << 30)) * 2;
-  auto buckets = TRY(Mapping::map(u64{count} * sizeof(Bucket), PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, "buckets"));
-  constexpr u64 huge_page = u64{2} << 20;
-  if (buckets.size() >= huge_page) ::madvise(buckets.data(), buckets.size(), MADV_HUGEPAGE);
-  auto map =
-      std::shared_ptr<HashMap>(new HashMap(sized, environment, std::move(pool), std::move(buckets), count));
+  const u64 value = spec.type == MapType::hash_of_maps ? sizeof(InnerMap)
+                    : pointer                          ? sizeof(std::byte*)
+                                                       : round_up8(spec.value_size);
+  auto pool = TRY(ElementPool::create(lru ? sizeof(LruNode) : 0, round_up8(spec.key_size) + value,
+                                      sized.max_entries, lru));
+  auto table = TRY(BucketTable::create(sized.max_entries));
+  auto map = std::shared_ptr<HashMap>(new HashMap(sized, environment, std::move(pool), std::move(table)));
   if (lru)
     if (auto ok = map->make_lru(); !ok) return std::unexpected(std::move(ok).error());
   return MapRef(std::move(map));
@@ -81,91 +79,106 @@ Result<MapRef> HashMap::make(const MapSpec& spec, const Environment& environment
 Result<void> HashMap::make_lru() {
   const u64 slot = round_up8(facts_.value_size);
   if (percpu()) lru_values_ = TRY(area_.allocate(slot * facts_.max_entries));
-  lru_ = std::make_unique<Lru>(this, unlink_lru, area_.cpus(), facts_.max_entries,
-                               (facts_.flags & uapi::F_NO_COMMON_LRU) != 0);
+  lru_.reset(new Lru(*this, area_.cpus(), facts_.max_entries, (facts_.flags & uapi::F_NO_COMMON_LRU) != 0));
   for (u32 i = 0; i < facts_.max_entries; ++i) {
-    auto* element = new (pool_->allocate()) Element;
-    if (percpu()) store(value_of(element), lru_values_ + slot * i);
-    lru_->add(&element->lru, i);
+    new (key_of(i) - sizeof(LruNode)) LruNode;
+    if (percpu()) store(value_of(i), lru_values_ + slot * i);
+    lru_->add(i);
   }
   return {};
 }
 
-bool HashMap::unlink_lru(void* map, LruNode* node) {
-  auto& self = *static_cast<HashMap*>(map);
-  auto* element = reinterpret_cast<Element*>(reinterpret_cast<std::byte*>(node) - offsetof(Element, lru));
-  Bucket& in = self.bucket(element->hash.load(std::memory_order_relaxed));
-  const std::lock_guard lock(in);
-  Place at{&in, nullptr, in.first()};
-  while (at.element != element) {
-    if (at.element == nullptr) return false;
-    at.previous = at.element;
-    at.element = at.element->next.load(std::memory_order_relaxed);
-  }
-  set_next(at, element->next.load(std::memory_order_relaxed));
-  self.count_.fetch_sub(1, std::memory_order_relaxed);
-  self.free_element_value(element);
-  return true;
+void HashMap::expect_unlink(u32 element) {
+  __builtin_prefetch(&table_->first_of(node(element).hash.load(std::memory_order_relaxed)), 1);
 }
 
-void HashMap::set_next(const Place& place, Element* next) {
-  if (place.previous == nullptr)
-    place.in->set_first(next);
-  else
-    place.previous->next.store(next, std::memory_order_release);
+bool HashMap::unlink(u32 element, bool alone) {
+  const u32 hash = node(element).hash.load(std::memory_order_relaxed);
+  Bucket& first = table_->first_of(hash);
+  const LockUnless lock(alone, first);
+  for (Bucket* bucket = &first;;) {
+    const Bucket::Tags tags = bucket->tags();
+    for (u32 ways = tags.match(Bucket::tag_of(hash)); ways != 0; ways &= ways - 1) {
+      const auto way = static_cast<u32>(std::countr_zero(ways));
+      if (bucket->element(way) != element) continue;
+      table_->clear(first, {bucket, way});
+      free_element_value(element);
+      return true;
+    }
+    if (tags.next() == 0) return false;
+    bucket = &table_->at(tags.next());
+  }
 }
 
 template <u32 key_size>
-HashMap::Place HashMap::find(Bucket& in, u32 hash, const std::byte* key) const {
-  Place at{&in, nullptr, in.first()};
-  while (at.element != nullptr) {
-    if constexpr (key_size != 0) {
-      const bool may_be = lru_ == nullptr || at.element->hash.load(std::memory_order_relaxed) == hash;
-      if (may_be && same_key(key_of(at.element), key, key_size)) break;
-    } else if (at.element->hash.load(std::memory_order_relaxed) == hash &&
-               same_key(key_of(at.element), key, facts_.key_size)) {
-      break;
+HashMap::Place HashMap::find(Bucket& first, u32 hash, const std::byte* key) const {
+  const u8 tag = Bucket::tag_of(hash);
+  for (Bucket* bucket = &first;;) {
+    const Bucket::Tags tags = bucket->tags();
+    bool again = false;
+    for (u32 ways = tags.match(tag); ways != 0; ways &= ways - 1) {
+      const auto way = static_cast<u32>(std::countr_zero(ways));
+      const u32 element = bucket->element(way);
+      // An LRU's element may be somebody else's by now: its hash was changed before its key.
+      const bool may_be = lru_ == nullptr || node(element).hash.load(std::memory_order_relaxed) == hash;
+      if (may_be && same_key(key_of(element), key, key_size != 0 ? key_size : facts_.key_size))
+        return {bucket, way, element};
+      again |= lru_ != nullptr && bucket->element(way) != element;
     }
-    Element* next = at.element->next.load(std::memory_order_acquire);
-    // An LRU's element may have gone to another bucket since: its chain is not ours.
-    if (lru_ != nullptr && &bucket(at.element->hash.load(std::memory_order_relaxed)) != &in) {
-      at = {&in, nullptr, in.first()};
+    if (again) {
+      bucket = &first;
       continue;
     }
-    at.previous = at.element;
-    at.element = next;
+    if (tags.next() == 0) return {};
+    bucket = &table_->at(tags.next());
   }
-  return at;
+}
+
+/// Before a lock's atomic instruction, behind which nothing is loaded before it is done: what will be needed.
+void HashMap::expect_element(const Bucket& first, u32 hash) const {
+  const u32 ways = first.tags().match(Bucket::tag_of(hash));
+  if (ways != 0) __builtin_prefetch(key_of(first.element(static_cast<u32>(std::countr_zero(ways)))));
 }
 
 std::byte* HashMap::lookup_element(const std::byte* key) noexcept {
   return with_key_size(facts_.key_size, [&](auto size) {
     const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
-    return bytes(find<size>(bucket(hash), hash, key).element);
+    const u32 element = find<size>(table_->first_of(hash), hash, key).element;
+    return element == none ? nullptr : key_of(element) - hash_elem_header;
   });
 }
 
 HashProbe HashMap::probe() const {
-  return {.buckets = reinterpret_cast<u64>(memory_.data()),
-          .mask = bucket_count_ - 1,
+  return {.buckets = reinterpret_cast<u64>(&table_->at(0)),
+          .count = table_->count(),
+          .elements = reinterpret_cast<u64>(pool_->keys()) - hash_elem_header,
+          .stride = pool_->stride(),
           .key_size = facts_.key_size,
           .seed = seed_,
-          .first_only = lru_ != nullptr};
+          .reused = lru_ != nullptr};
 }
 
 HashProbe hash_probe(const void* map) {
   return static_cast<const HashMap*>(static_cast<const Map*>(map))->probe();
 }
 
-std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
-  auto* element = reinterpret_cast<Element*>(lookup_element(key));
-  if (element == nullptr) return nullptr;
-  if (lru_ != nullptr) {
-    const std::atomic_ref<u8> ref(element->lru.ref);
-    if (ref.load(std::memory_order_relaxed) == 0) ref.store(1, std::memory_order_relaxed);
-  }
+/// What a program on that CPU is given.
+std::byte* HashMap::program_value(u32 element, u32 cpu) const {
   if (of_maps()) return load<std::byte*>(value_of(element));
   return percpu() ? percpu_value(element) + area_.offset_of(cpu) : value_of(element);
+}
+
+std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
+  const u32 element = with_key_size(facts_.key_size, [&](auto size) {
+    const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
+    return find<size>(table_->first_of(hash), hash, key).element;
+  });
+  if (element == none) return nullptr;
+  if (lru_ != nullptr) {
+    const std::atomic_ref<u8> ref(node(element).ref);
+    if (ref.load(std::memory_order_relaxed) == 0) ref.store(1, std::memory_order_relaxed);
+  }
+  return program_value(element, cpu);
 }
 
 int HashMap::update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept {
@@ -173,34 +186,21 @@ int HashMap::update(const std::byte* key, const std::byte* value, u64 flags, u32
                        [&](auto size) { return insert_or_replace<size>(key, value, flags, {false, cpu}); });
 }
 
-HashMap::Element* HashMap::new_element(u32 hash, const std::byte* key) noexcept {
-  std::byte* memory = pool_->allocate();
-  if (memory == nullptr) return nullptr;
-  if (percpu()) {
-    auto values = area_.allocate(round_up8(facts_.value_size));
-    store(memory + value_offset(), values ? *values : nullptr);
-    if (!values) {
-      pool_->discard(memory);
-      return nullptr;
-    }
-  }
-  auto* element = new (memory) Element;
-  element->hash.store(hash, std::memory_order_relaxed);
-  std::memcpy(key_of(element), key, facts_.key_size);
+u32 HashMap::new_element(const std::byte* key, Writing& writing) noexcept {
+  const u32 element = pool_->allocate(writing.lane);
+  if (element != none) std::memcpy(key_of(element), key, facts_.key_size);
   return element;
 }
 
-HashMap::Element* HashMap::take_lru(u32 hash, const std::byte* key, u32 cpu) noexcept {
-  LruNode* node = lru_->take(cpu);
-  if (node == nullptr) return nullptr;
-  auto* element = reinterpret_cast<Element*>(reinterpret_cast<std::byte*>(node) - offsetof(Element, lru));
-  element->hash.store(hash, std::memory_order_relaxed);
+u32 HashMap::take_lru(u32 hash, const std::byte* key, u32 cpu, bool alone) noexcept {
+  const u32 element = lru_->take(cpu, alone);
+  if (element == none) return none;
+  node(element).hash.store(hash, std::memory_order_relaxed);
   store_value(key_of(element), key, facts_.key_size);
   return element;
 }
 
-/// A fresh element's other CPUs are zero (pcpu_init_value()).
-void HashMap::write_percpu(Element* element, const std::byte* value, Writer writer) const {
+void HashMap::write_percpu(u32 element, const std::byte* value, Writer writer) const {
   std::byte* to = percpu_value(element);
   const u64 slot = round_up8(facts_.value_size);
   const auto put = [&](u32 cpu, const std::byte* from, u64 size) {
@@ -211,14 +211,17 @@ void HashMap::write_percpu(Element* element, const std::byte* value, Writer writ
   for (u32 cpu = 0; cpu < area_.cpus(); ++cpu, value += slot) put(cpu, value, slot);
 }
 
-void HashMap::fill(Element* fresh, const std::byte* value, Writer writer) const {
+/// A fresh element's other CPUs are zero (pcpu_init_value()). A program that found the element before it was
+/// removed may have given it something since.
+void HashMap::fill(u32 fresh, const std::byte* value, Writer writer) const {
   if (percpu()) {
-    if (lru_ != nullptr && !writer.all_cpus)
+    free_element_value(fresh);
+    if (!writer.all_cpus)
       for (u32 cpu = 0; cpu < area_.cpus(); ++cpu)
         zero_value(percpu_value(fresh) + area_.offset_of(cpu), facts_.value_size);
     return write_percpu(fresh, value, writer);
   }
-  if (lru_ != nullptr) free_value(value_of(fresh));  // given to it after it was evicted
+  if (lru_ != nullptr) free_value(value_of(fresh));
   if (!facts_.record.fields.empty()) zero_value(value_of(fresh), facts_.value_size);
   store_plain_fields(facts_.record, value_of(fresh), value, facts_.value_size);
 }
@@ -227,30 +230,33 @@ void HashMap::set_value_type(const btf::ObjectType& type) {
   Map::set_value_type(type);
   // A program that found an element before it was removed may have given it something since.
   if (lru_ == nullptr && !percpu())
-    pool_->own(value_offset(), [&type](std::byte* value) { free_fields(type, value); });
+    pool_->own([&type, at = value_distance()](std::byte* key) { free_fields(type, key + at); }, false);
 }
 
 void HashMap::on_user_release() noexcept {
   if (!has_async_fields()) return;
-  for (u32 i = 0; i < bucket_count_; ++i) {
-    const std::lock_guard lock(buckets()[i]);
-    for (Element* e = buckets()[i].first(); e != nullptr; e = e->next.load(std::memory_order_relaxed))
-      free_async_fields(facts_.record, value_of(e));
+  const Writing writing(*this);
+  for (u32 i = 0; i < table_->count(); ++i) {
+    const LockUnless lock(writing.alone(), table_->at(i));
+    each_in(i, [&](u32 element) {
+      free_async_fields(facts_.record, value_of(element));
+      return true;
+    });
   }
 }
 
-void HashMap::free_element_value(Element* element) const noexcept {
+void HashMap::free_element_value(u32 element) const noexcept {
   if (value_type_ == nullptr) return;
   if (!percpu()) return free_value(value_of(element));
   for (u32 cpu = 0; cpu < area_.cpus(); ++cpu) free_value(percpu_value(element) + area_.offset_of(cpu));
 }
 
-void HashMap::let_go(Element* element) noexcept {
+void HashMap::let_go(u32 element, Writing& writing) noexcept {
   free_element_value(element);
   if (lru_ != nullptr)
-    lru_->give_back(&element->lru);
+    lru_->give_back(element, writing.alone());
   else
-    pool_->retire(bytes(element));
+    pool_->retire(writing.lane, element);
 }
 
 int HashMap::resolve_inner(const std::byte* value, InnerMap& inner) const {
@@ -262,11 +268,76 @@ int HashMap::resolve_inner(const std::byte* value, InnerMap& inner) const {
   return 0;
 }
 
-int HashMap::check_update(const Element* old, u64 flags) const {
+int HashMap::check_update(bool exists, u64 flags) const {
   const u64 how = flags & ~uapi::LOCK;
-  if (old != nullptr && how == uapi::NOEXIST) return -EEXIST;
-  if (old == nullptr && how == uapi::EXIST) return -ENOENT;
+  if (exists && how == uapi::NOEXIST) return -EEXIST;
+  if (!exists && how == uapi::EXIST) return -ENOENT;
   return 0;
+}
+
+void HashMap::write_in_place(u32 element, const std::byte* value, u64 flags, Writer writer) {
+  if (percpu()) {
+    write_percpu(element, value, writer);
+    if (lru_ != nullptr) std::atomic_ref<u8>(node(element).ref).store(1, std::memory_order_relaxed);
+    return;
+  }
+  const ValueLock value_lock(facts_.record, value_of(element), flags);
+  store_plain_fields(facts_.record, value_of(element), value, facts_.value_size);
+}
+
+int HashMap::write(Bucket& first, u32 hash, const std::byte* key, const std::byte* value, Writer writer,
+                   InnerMap& inner, Place place, Writing& writing, u32& fresh) {
+  const bool is_new = place.element == none;
+  if (is_new && lru_ == nullptr && !pool_->take_room(writing.lane)) return -E2BIG;
+  const Way at = is_new ? table_->free_way(first) : Way{place.bucket, place.way};
+  if (at && lru_ == nullptr) fresh = new_element(key, writing);
+  if (!at || fresh == none) {
+    if (is_new && lru_ == nullptr) pool_->give_room(writing.lane);
+    return -ENOMEM;
+  }
+  if (of_maps())
+    new (value_of(fresh)) InnerMap(std::move(inner));
+  else if (lru_ == nullptr)
+    fill(fresh, value, writer);
+  // One store: a reader finds the old one or the new one.
+  if (is_new)
+    BucketTable::put(at, fresh, Bucket::tag_of(hash));
+  else
+    at.bucket->set_element(at.way, fresh);
+  fresh = none;
+  return 0;
+}
+
+template <u32 key_size>
+int HashMap::try_insert_or_replace(u32 hash, const std::byte* key, const std::byte* value, u64 flags,
+                                   Writer writer, InnerMap& inner) noexcept {
+  Writing writing(*this);
+  Bucket& first = table_->first_of(hash);
+  u32 fresh = none;  // an LRU's is taken before the bucket is locked: taking unlinks others
+  if (lru_ != nullptr && (!percpu() || flags != uapi::EXIST)) {
+    __builtin_prefetch(&first, 1);
+    fresh = take_lru(hash, key, writer.cpu, writing.alone());
+    if (fresh == none) return -ENOMEM;
+    fill(fresh, value, writer);
+  }
+  if (!writing.alone()) expect_element(first, hash);
+  u32 old = none;
+  int result = 0;
+  {
+    const LockUnless lock(writing.alone(), first);
+    const Place place = find<key_size>(first, hash, key);
+    const bool exists = place.element != none;
+    result = check_update(exists, flags);
+    if (result == 0 && exists && (percpu() || (flags & uapi::LOCK) != 0)) {
+      write_in_place(place.element, value, flags, writer);
+    } else if (result == 0) {
+      result = write(first, hash, key, value, writer, inner, place, writing, fresh);
+      if (result == 0) old = place.element;
+    }
+  }
+  if (fresh != none) let_go(fresh, writing);
+  if (old != none) let_go(old, writing);
+  return result;
 }
 
 template <u32 key_size>
@@ -278,92 +349,45 @@ int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64
   if (of_maps())
     if (const int error = resolve_inner(value, inner); error != 0) return error;
   const u32 hash = hash_key(key, key_size != 0 ? key_size : facts_.key_size, seed_);
-  Bucket& in = bucket(hash);
-  Element* fresh = nullptr;  // an LRU's is taken before the bucket is locked: taking unlinks others
-  if (lru_ != nullptr && (!percpu() || flags != uapi::EXIST)) {
-    fresh = take_lru(hash, key, writer.cpu);
-    if (fresh == nullptr) return -ENOMEM;
-    fill(fresh, value, writer);
+  for (;;) {
+    const int result = try_insert_or_replace<key_size>(hash, key, value, flags, writer, inner);
+    if (result != -E2BIG || !pool_->others_have_room()) return result;
+    writers_.exclusively([&] { pool_->collect_room(); });
   }
-  Element* old = nullptr;
-  int result = 0;
-  {
-    const std::lock_guard lock(in);
-    const Place place = find<key_size>(in, hash, key);
-    old = place.element;
-    result = check_update(old, flags);
-    const bool in_place = old != nullptr && (percpu() || (flags & uapi::LOCK) != 0);
-    if (result == 0 && in_place) {
-      if (percpu()) {
-        write_percpu(old, value, writer);
-        if (lru_ != nullptr) std::atomic_ref<u8>(old->lru.ref).store(1, std::memory_order_relaxed);
-      } else {
-        const ValueLock value_lock(facts_.record, value_of(old), flags);
-        store_plain_fields(facts_.record, value_of(old), value, facts_.value_size);
-      }
-    } else if (result == 0) {
-      if (old == nullptr && count_.fetch_add(1, std::memory_order_relaxed) >= facts_.max_entries &&
-          lru_ == nullptr) {
-        result = -E2BIG;
-      } else if (lru_ == nullptr) {
-        fresh = new_element(hash, key);
-        if (fresh == nullptr)
-          result = -ENOMEM;
-        else if (of_maps())
-          new (value_of(fresh)) InnerMap(std::move(inner));
-        else
-          fill(fresh, value, writer);
-      }
-      if (result != 0 && old == nullptr) count_.fetch_sub(1, std::memory_order_relaxed);
-      if (result == 0) {
-        // One store: a reader finds the old one or the new one.
-        const Place at = old != nullptr ? place : Place{&in, nullptr, nullptr};
-        Element* next = old != nullptr ? old->next.load(std::memory_order_relaxed) : in.first();
-        fresh->next.store(next, std::memory_order_relaxed);
-        set_next(at, fresh);
-        fresh = nullptr;
-      }
-    }
-    if (result != 0 || in_place) old = nullptr;
-  }
-  if (fresh != nullptr) let_go(fresh);
-  if (old != nullptr) let_go(old);
-  return result;
 }
 
-template HashMap::Place HashMap::find<0>(Bucket& in, u32 hash, const std::byte* key) const;
+template HashMap::Place HashMap::find<0>(Bucket& first, u32 hash, const std::byte* key) const;
 template int HashMap::insert_or_replace<0>(const std::byte* key, const std::byte* value, u64 flags,
                                            Writer writer) noexcept;
 
 int HashMap::take(const std::byte* key, std::byte* value) noexcept {
-  const u32 hash = hash_of(key);
-  Bucket& in = bucket(hash);
-  Element* old = nullptr;
-  {
-    const std::lock_guard lock(in);
-    const Place place = find(in, hash, key);
-    old = place.element;
-    if (old == nullptr) return -ENOENT;
-    if (value != nullptr) read_value(old, value);
-    set_next(place, old->next.load(std::memory_order_relaxed));
-    count_.fetch_sub(1, std::memory_order_relaxed);
-  }
-  let_go(old);
-  return 0;
+  return with_key_size(facts_.key_size, [&](auto size) {
+    const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
+    Writing writing(*this);
+    Bucket& first = table_->first_of(hash);
+    Place place;
+    if (!writing.alone()) expect_element(first, hash);
+    {
+      const LockUnless lock(writing.alone(), first);
+      place = find<size>(first, hash, key);
+      if (place.element == none) return -ENOENT;
+      if (value != nullptr) read_value(place.element, value);
+      table_->clear(first, {place.bucket, place.way});
+      if (lru_ == nullptr) pool_->give_room(writing.lane);
+    }
+    let_go(place.element, writing);
+    return 0;
+  });
 }
 
 s64 HashMap::for_each(Visit visit, void* argument, u32 cpu) noexcept {
   s64 calls = 0;
-  for (u32 i = 0; i < bucket_count_; ++i)
-    for (Element* e = buckets()[i].first(); e != nullptr;) {
-      Element* next = e->next.load(std::memory_order_acquire);
-      std::byte* value = percpu() ? percpu_value(e) + area_.offset_of(cpu) : value_of(e);
-      ++calls;
-      if (visit(argument, key_of(e), value) != 0) return calls;
-      // Elements of LRU maps move between buckets: what does not belong here was seen or will be.
-      e = next != nullptr && &bucket(next->hash.load(std::memory_order_relaxed)) == &buckets()[i] ? next
-                                                                                                  : nullptr;
-    }
+  const auto one = [&](u32 element) {
+    ++calls;
+    return visit(argument, key_of(element), program_value(element, cpu)) == 0;
+  };
+  for (u32 i = 0; i < table_->count(); ++i)
+    if (!each_in(i, one)) break;
   return calls;
 }
 

@@ -1,27 +1,28 @@
-// The hash maps: buckets of singly linked elements. Readers walk without locks; writers lock the bucket, and
-// replace an element rather than change it, so that a reader's value stays whole (kernel/bpf/hashtab.c). An
-// element is hash_elem_header bytes, the key rounded up to 8, the value: rewritten code adds to the element
-// that fn_htab_map_lookup_elem returns. Per-CPU values stand in the per-CPU area, the element holds CPU 0's
-// address; they are changed in place. The values of a hash_of_maps are the maps' addresses.
+// The hash maps: a table of buckets (buckets.hpp) that lead to elements (element_pool.hpp). Readers walk
+// without locks; writers lock the bucket, and replace an element rather than change it, so that a reader's
+// value stays whole (kernel/bpf/hashtab.c). Rewritten code adds a distance to the element that
+// fn_htab_map_lookup_elem returns: its address is hash_elem_header bytes before the key, the value behind the
+// key rounded up to 8. But for the mark of use in LRU maps nothing stands in that header, so elements overlap
+// there. Per-CPU values stand in the per-CPU area, the element holds CPU 0's address; they are changed in
+// place. The values of a hash_of_maps are the maps' addresses.
 //
 // The elements of LRU maps are taken and given back without waiting for readers, as in the kernel: a reader
-// may find its element in another bucket's chain (find() notices and starts again), and the value behind a
-// pointer may become another key's.
+// may find another key in an element (find() notices and starts again), and the value behind a pointer may
+// become another key's.
 #pragma once
-#include <sched.h>
-
-#include <atomic>
-
+#include "maps/buckets.hpp"
 #include "maps/element_pool.hpp"
 #include "maps/hash_probe.hpp"
 #include "maps/key_hash.hpp"
 #include "maps/lru.hpp"
 #include "maps/map.hpp"
+#include "maps/percpu.hpp"
 #include "maps/value_copy.hpp"
+#include "maps/writer_gate.hpp"
 
 namespace skep::maps {
 
-class HashMap final : public Map {
+class HashMap final : public Map, private Lru::Elements {
  public:
   static Result<MapRef> make(const MapSpec& spec, const Environment& environment);
   ~HashMap() override;
@@ -34,6 +35,7 @@ class HashMap final : public Map {
   std::byte* lookup_element(const std::byte* key) noexcept;
   /// How machine code finds elements by itself.
   [[nodiscard]] HashProbe probe() const;
+  [[nodiscard]] const WriterGate& writers() const { return writers_; }
 
   void set_value_type(const btf::ObjectType& type) override;
   [[nodiscard]] u32 user_value_size() const override;
@@ -50,41 +52,10 @@ class HashMap final : public Map {
                                  u32 max_count, bool and_delete) override;
 
  private:
-  struct Element {
-    std::atomic<Element*> next{nullptr};
-    u64 link = 0;  ///< ElementPool::link_offset
-    LruNode lru;
-    std::atomic<u32> hash{0};
-  };
-  static_assert(sizeof(Element) <= hash_elem_header && offsetof(Element, link) == ElementPool::link_offset);
-  /// The first element; the lowest bit is a lock.
-  class Bucket {
-   public:
-    [[nodiscard]] Element* first() const {
-      return reinterpret_cast<Element*>(word_.load(std::memory_order_acquire) & ~locked);
-    }
-    /// Under the lock.
-    void set_first(Element* element) {
-      word_.store(reinterpret_cast<u64>(element) | locked, std::memory_order_release);
-    }
-    void lock() noexcept {
-      for (u32 spins = 0;;) {
-        u64 word = word_.load(std::memory_order_relaxed);
-        if ((word & locked) == 0 &&
-            word_.compare_exchange_weak(word, word | locked, std::memory_order_acquire,
-                                        std::memory_order_relaxed))
-          return;
-        if (++spins % 128 == 0) ::sched_yield();
-      }
-    }
-    void unlock() noexcept {
-      word_.store(word_.load(std::memory_order_relaxed) & ~locked, std::memory_order_release);
-    }
-
-   private:
-    static constexpr u64 locked = 1;
-    std::atomic<u64> word_;
-  };
+  static constexpr u32 none = ElementPool::none;
+  static_assert(none == LruNode::none);
+  static_assert(offsetof(LruNode, ref) + hash_elem_header - sizeof(LruNode) == hash_elem_ref);
+  static_assert(offsetof(LruNode, hash) + hash_elem_header - sizeof(LruNode) == hash_elem_hash);
   /// In a hash_of_maps: what rewritten code loads, and the reference that keeps it.
   struct InnerMap {
     Map* address = nullptr;
@@ -95,51 +66,82 @@ class HashMap final : public Map {
     bool all_cpus = false;
     u32 cpu = 0;
   };
+  /// What a writer holds all the time.
+  struct Writing {
+    WriterGate::Scope scope;
+    ElementPool::Lane& lane;
+    explicit Writing(HashMap& map) : scope(map.writers_), lane(map.pool_->lane(scope.slot())) {}
+    [[nodiscard]] bool alone() const { return scope.alone(); }
+  };
+  using Way = BucketTable::Way;
+  /// Where a key's element is; `element` is none where it is not. Of a size that goes in registers: put
+  /// together in memory from pieces, it would be waited for until all before is done.
+  struct Place {
+    Bucket* bucket = nullptr;
+    u32 way = 0;
+    u32 element = none;
+  };
+  static_assert(sizeof(Place) == 16);
 
   HashMap(const MapSpec& spec, const Environment& environment, std::shared_ptr<ElementPool> pool,
-          Mapping buckets, u32 count);
+          std::shared_ptr<BucketTable> table);
   Result<void> make_lru();
+  void own_percpu_values();
 
   [[nodiscard]] bool percpu() const { return percpu_; }
   [[nodiscard]] bool of_maps() const { return facts_.type == MapType::hash_of_maps; }
-  [[nodiscard]] u64 value_offset() const { return hash_elem_header + round_up8(facts_.key_size); }
-  static std::byte* bytes(Element* element) { return reinterpret_cast<std::byte*>(element); }
-  static std::byte* key_of(Element* element) { return bytes(element) + hash_elem_header; }
-  std::byte* value_of(Element* element) const { return bytes(element) + value_offset(); }
-  std::byte* percpu_value(Element* element) const { return load<std::byte*>(value_of(element)); }
+  [[nodiscard]] u64 value_distance() const { return round_up8(facts_.key_size); }
+  std::byte* key_of(u32 element) const { return pool_->key(element); }
+  std::byte* value_of(u32 element) const { return key_of(element) + value_distance(); }
+  std::byte* percpu_value(u32 element) const { return load<std::byte*>(value_of(element)); }
+  [[nodiscard]] std::byte* program_value(u32 element, u32 cpu) const;
 
   [[nodiscard]] u32 hash_of(const std::byte* key) const { return hash_key(key, facts_.key_size, seed_); }
-  Bucket& bucket(u32 hash) const { return buckets()[hash & (bucket_count_ - 1)]; }
-  Bucket* buckets() const { return reinterpret_cast<Bucket*>(memory_.data()); }
-  /// The place of an element: in a bucket, behind another one (nullptr: the first).
-  struct Place {
-    Bucket* in;
-    Element* previous;
-    Element* element;
-  };
   /// Under RCU or the bucket's lock. `key_size` is the map's, or 0 (which is slower).
   template <u32 key_size>
-  Place find(Bucket& in, u32 hash, const std::byte* key) const;
-  Place find(Bucket& in, u32 hash, const std::byte* key) const { return find<0>(in, hash, key); }
-  /// Under the bucket's lock.
-  static void set_next(const Place& place, Element* next);
+  Place find(Bucket& first, u32 hash, const std::byte* key) const;
+  Place find(u32 hash, const std::byte* key) const { return find<0>(table_->first_of(hash), hash, key); }
+  void expect_element(const Bucket& first, u32 hash) const;
+  /// Calls visit(element) for the elements of the bucket until it returns false. Under RCU or the lock.
+  template <class F>
+  bool each_in(u32 bucket, F visit) const;
+  /// The first element at or behind a way of a bucket, or none.
+  [[nodiscard]] u32 first_from(const Bucket* bucket, u32 way) const;
+  /// Whether the element is one of the bucket's, which in LRU maps may change at any time.
+  [[nodiscard]] bool belongs(u32 element, u32 bucket) const {
+    return lru_ == nullptr || table_->index_of(node(element).hash.load(std::memory_order_relaxed)) == bucket;
+  }
+
   template <u32 key_size>
   int insert_or_replace(const std::byte* key, const std::byte* value, u64 flags, Writer writer) noexcept;
-  int insert_or_replace(const std::byte* key, const std::byte* value, u64 flags, Writer writer) noexcept;
-  void write_percpu(Element* element, const std::byte* value, Writer writer) const;
-  Element* new_element(u32 hash, const std::byte* key) noexcept;
-  Element* take_lru(u32 hash, const std::byte* key, u32 cpu) noexcept;
-  static bool unlink_lru(void* map, LruNode* node);
-  static LruNode& lru_node(Element* element) { return element->lru; }
-  void fill(Element* fresh, const std::byte* value, Writer writer) const;
-  void free_element_value(Element* element) const noexcept;
+  /// E2BIG where other lanes may have room.
+  template <u32 key_size>
+  int try_insert_or_replace(u32 hash, const std::byte* key, const std::byte* value, u64 flags, Writer writer,
+                            InnerMap& inner) noexcept;
+  /// Under the bucket's lock; `fresh` is an LRU's new element, and none after it was used.
+  int write(Bucket& first, u32 hash, const std::byte* key, const std::byte* value, Writer writer,
+            InnerMap& inner, Place place, Writing& writing, u32& fresh);
+  void write_in_place(u32 element, const std::byte* value, u64 flags, Writer writer);
+  void write_percpu(u32 element, const std::byte* value, Writer writer) const;
+  u32 new_element(const std::byte* key, Writing& writing) noexcept;
+  u32 take_lru(u32 hash, const std::byte* key, u32 cpu, bool alone) noexcept;
+  void fill(u32 fresh, const std::byte* value, Writer writer) const;
+  void free_element_value(u32 element) const noexcept;
   /// After it is unlinked.
-  void let_go(Element* element) noexcept;
+  void let_go(u32 element, Writing& writing) noexcept;
   /// 0 and what goes into the map; the errno of a descriptor that may not.
   int resolve_inner(const std::byte* value, InnerMap& inner) const;
-  int check_update(const Element* old, u64 flags) const;
-  void read_value(Element* element, std::byte* value) const;
+  int check_update(bool exists, u64 flags) const;
+  void read_value(u32 element, std::byte* value) const;
   Result<u32> copy_bucket(u32 index, MutBytes keys, MutBytes values, u32 at, u32 max_count, bool and_delete);
+
+  // Lru::Elements
+  [[nodiscard]] LruNode& node(u32 element) const {
+    return *reinterpret_cast<LruNode*>(key_of(element) - sizeof(LruNode));
+  }
+  LruNode& node(u32 element) override { return std::as_const(*this).node(element); }
+  void expect_unlink(u32 element) override;
+  bool unlink(u32 element, bool alone) override;
 
   PercpuArea& area_;
   Objects* objects_;
@@ -147,10 +149,22 @@ class HashMap final : public Map {
   std::byte* lru_values_ = nullptr;  ///< per-CPU values of an LRU's elements, in one piece
   bool percpu_;
   std::shared_ptr<ElementPool> pool_;
-  Mapping memory_;
-  u32 bucket_count_;
+  std::shared_ptr<BucketTable> table_;
   HashSeed seed_;
-  std::atomic<u32> count_{0};
+  WriterGate writers_;
 };
+
+template <class F>
+bool HashMap::each_in(u32 index, F visit) const {
+  for (const Bucket* bucket = &table_->at(index);;) {
+    const Bucket::Tags tags = bucket->tags();
+    for (u32 ways = ~tags.match(0) & Bucket::all_ways; ways != 0; ways &= ways - 1) {
+      const u32 element = bucket->element(static_cast<u32>(std::countr_zero(ways)));
+      if (belongs(element, index) && !visit(element)) return false;
+    }
+    if (tags.next() == 0) return true;
+    bucket = &table_->at(tags.next());
+  }
+}
 
 }  // namespace skep::maps

@@ -21,17 +21,17 @@ u64 HashMap::memlock() const {
   const u64 cpus = area_.cpus();
   const u64 n = facts_.max_entries;
   const u64 percpu_values = percpu() ? cpus * round_up8(facts_.value_size) : 0;
-  const u64 element = value_offset() + (percpu() ? sizeof(void*) : round_up8(facts_.value_size));
+  const u64 element =
+      hash_elem_header + value_distance() + (percpu() ? sizeof(void*) : round_up8(facts_.value_size));
   u64 bytes = sizeof_bpf_htab + kernels_bucket * std::bit_ceil(n);
-  if ((facts_.flags & uapi::F_NO_PREALLOC) != 0)
-    return bytes + count_.load(std::memory_order_relaxed) * (element + percpu_values);
+  if ((facts_.flags & uapi::F_NO_PREALLOC) != 0) return bytes + pool_->count() * (element + percpu_values);
   bytes += n * (element + percpu_values);
   if (percpu() || lru_ != nullptr) return bytes;
   if (!of_maps()) bytes += cpus * element;  // the spare element of each CPU
   return bytes + cpus * sizeof(void*);
 }
 
-void HashMap::read_value(Element* element, std::byte* value) const {
+void HashMap::read_value(u32 element, std::byte* value) const {
   if (of_maps())
     return store(value, reinterpret_cast<const InnerMap*>(value_of(element))->address->facts().id);
   if (!percpu()) {
@@ -45,9 +45,8 @@ void HashMap::read_value(Element* element, std::byte* value) const {
 
 int HashMap::copy_out(const std::byte* key, std::byte* value) noexcept {
   const rcu::Reader reader;
-  const u32 hash = hash_of(key);
-  Element* element = find(bucket(hash), hash, key).element;
-  if (element == nullptr) return -ENOENT;
+  const u32 element = find(hash_of(key), key).element;
+  if (element == none) return -ENOENT;
   read_value(element, value);
   return 0;
 }
@@ -58,45 +57,56 @@ int HashMap::copy_in(const std::byte* key, const std::byte* value, u64 flags) no
   return insert_or_replace<0>(key, value, flags, {true, static_cast<u32>(std::max(0, here)) % area_.cpus()});
 }
 
+u32 HashMap::first_from(const Bucket* bucket, u32 way) const {
+  for (;; way = 0) {
+    const Bucket::Tags tags = bucket->tags();
+    const u32 ways = ~tags.match(0) & Bucket::all_ways & (~0u << way);
+    if (ways != 0) return bucket->element(static_cast<u32>(std::countr_zero(ways)));
+    if (tags.next() == 0) return none;
+    bucket = &table_->at(tags.next());
+  }
+}
+
 int HashMap::next_key(const std::byte* key, std::byte* next) noexcept {
   const rcu::Reader reader;
   u32 index = 0;
-  Element* element = nullptr;
+  u32 element = none;
   if (key != nullptr) {
     const u32 hash = hash_of(key);
-    element = find(bucket(hash), hash, key).element;
-    if (element != nullptr) {  // an unknown key asks for the first one
-      index = (hash & (bucket_count_ - 1)) + 1;
-      element = element->next.load(std::memory_order_acquire);
+    const Place place = find(hash, key);
+    if (place.element != none) {  // an unknown key asks for the first one
+      index = table_->index_of(hash) + 1;
+      element = first_from(place.bucket, place.way + 1);
     }
   }
-  for (; element == nullptr && index < bucket_count_; ++index) element = buckets()[index].first();
-  if (element == nullptr) return -ENOENT;
-  std::memcpy(next, key_of(element), facts_.key_size);
+  for (; element == none && index < table_->count(); ++index) element = first_from(&table_->at(index), 0);
+  if (element == none) return -ENOENT;
+  load_value(next, key_of(element), facts_.key_size);
   return 0;
 }
 
 /// Copies one bucket whole, from element `at` of the caller's buffers on. ENOSPC: it does not fit.
 Result<u32> HashMap::copy_bucket(u32 index, MutBytes keys, MutBytes values, u32 at, u32 max_count,
                                  bool and_delete) {
-  Bucket& in = buckets()[index];
   const rcu::Reader reader;
   u32 in_bucket = 0;
-  for (const Element* e = in.first(); e != nullptr; e = e->next.load(std::memory_order_acquire)) ++in_bucket;
+  each_in(index, [&](u32) {
+    ++in_bucket;
+    return true;
+  });
   if (in_bucket > max_count - at)
     return fail(ENOSPC, fmt::format("bucket {} has {} elements", index, in_bucket));
   u32 done = 0;
-  Element* next = nullptr;
-  for (Element* e = in.first(); e != nullptr && at + done < max_count; e = next) {
-    if (&bucket(e->hash.load(std::memory_order_relaxed)) != &in) break;  // an LRU's, gone elsewhere
-    next = e->next.load(std::memory_order_acquire);
+  each_in(index, [&](u32 element) {
+    if (at + done == max_count) return false;
     std::byte* key = keys.data() + u64{at + done} * facts_.key_size;
     std::byte* value = values.data() + u64{at + done} * user_value_size();
-    std::memcpy(key, key_of(e), facts_.key_size);
-    read_value(e, value);
-    if (and_delete && take(key, value) != 0) continue;  // somebody else was faster
+    load_value(key, key_of(element), facts_.key_size);
+    read_value(element, value);
+    if (and_delete && take(key, value) != 0) return true;  // somebody else was faster
     ++done;
-  }
+    return true;
+  });
   return done;
 }
 
@@ -105,15 +115,15 @@ Result<BatchResult> HashMap::walk_batch(ByteView in_batch, MutBytes out_batch, M
   if ((!in_batch.empty() && in_batch.size() < 4) || out_batch.size() < 4)
     return fail(EFAULT, "batch lookup: the position takes 4 bytes");
   u32 index = in_batch.empty() ? 0 : load<u32>(in_batch.data());
-  if (index >= bucket_count_) return fail(ENOENT, "batch lookup: the position is past the end");
+  if (index >= table_->count()) return fail(ENOENT, "batch lookup: the position is past the end");
   BatchResult result;
-  for (; index < bucket_count_; ++index) {
+  for (; index < table_->count(); ++index) {
     auto done = copy_bucket(index, keys, values, result.count, max_count, and_delete);
     if (!done && result.count == 0) return std::unexpected(std::move(done).error());
     if (!done) break;
     result.count += *done;
   }
-  result.end = index == bucket_count_;
+  result.end = index == table_->count();
   store(out_batch.data(), index);
   return result;
 }

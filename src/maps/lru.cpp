@@ -2,226 +2,215 @@
 #include "maps/lru.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <mutex>
 
 namespace skep::maps {
 namespace {
 
 constexpr u32 local_target = 128;   ///< LOCAL_FREE_TARGET
 constexpr u32 separate_target = 4;  ///< PERCPU_FREE_TARGET
-constexpr u32 scan_limit = 4;       ///< pending elements looked at before one is stolen
 
 /// Marks are set by programs at any time.
-bool marked(LruNode* node) { return std::atomic_ref<u8>(node->ref).load(std::memory_order_relaxed) != 0; }
-void unmark(LruNode* node) { std::atomic_ref<u8>(node->ref).store(0, std::memory_order_relaxed); }
+bool marked(LruNode& node) { return std::atomic_ref<u8>(node.ref).load(std::memory_order_relaxed) != 0; }
+void unmark(LruNode& node) {
+  const std::atomic_ref<u8> ref(node.ref);
+  if (ref.load(std::memory_order_relaxed) != 0) ref.store(0, std::memory_order_relaxed);
+}
 
 }  // namespace
 
-void Lru::List::push(LruNode* node) {
-  node->previous = &end_;
-  node->next = end_.next;
-  end_.next->previous = node;
-  end_.next = node;
-  ++size_;
+/// As the newest one.
+void Lru::push(List& list, u32 element, On on) {
+  LruNode& n = node(element);
+  std::atomic_ref<On>(n.on).store(on, std::memory_order_relaxed);
+  n.newer = LruNode::none;
+  n.older = list.newest;
+  if (list.newest != LruNode::none)
+    node(list.newest).newer = element;
+  else
+    list.oldest = element;
+  list.newest = element;
+  ++list.size;
 }
 
-void Lru::List::erase(LruNode* node) {
-  node->previous->next = node->next;
-  node->next->previous = node->previous;
-  --size_;
+void Lru::erase(List& list, u32 element) {
+  const LruNode& n = node(element);
+  if (n.newer != LruNode::none)
+    node(n.newer).older = n.older;
+  else
+    list.newest = n.older;
+  if (n.older != LruNode::none)
+    node(n.older).newer = n.newer;
+  else
+    list.oldest = n.newer;
+  --list.size;
 }
 
-Lru::Lru(void* map, Unlink unlink, u32 cpus, u32 entries, bool separate)
-    : map_(map), unlink_(unlink), separate_(separate) {
+Lru::Lru(Elements& elements, u32 cpus, u32 entries, bool separate)
+    : elements_(elements), separate_(separate) {
   target_ = separate ? separate_target : std::clamp(entries / cpus / 2, 1u, local_target);
   for (u32 i = 0; i < (separate ? cpus : 1); ++i) common_.push_back(std::make_unique<Common>());
   if (!separate)
     for (u32 i = 0; i < cpus; ++i) local_.push_back(std::make_unique<Local>());
 }
 
-void Lru::add(LruNode* node, u32 number) {
-  node->cpu = static_cast<u16>(separate_ ? number % common_.size() : 0);
-  node->on = LruNode::On::free;
-  common(node->cpu).free.push(node);
+void Lru::add(u32 element) {
+  LruNode& n = node(element);
+  n.cpu = static_cast<u16>(separate_ ? element % common_.size() : 0);
+  push(common(n.cpu).free, element, On::free);
 }
 
-/// All of a CPU's pending ones to the common lists, by their marks.
+/// The oldest of a list to the common lists, by its mark.
+void Lru::move_by_mark(List& from, Common& list) {
+  const u32 element = pop(from);
+  LruNode& n = node(element);
+  const On on = marked(n) ? On::active : On::inactive;
+  unmark(n);
+  push(list_of(list, on), element, on);
+}
+
 void Lru::move_marked(List& from, Common& list) {
-  while (!from.empty()) {
-    LruNode* node = from.oldest();
-    from.erase(node);
-    const bool used = marked(node);
-    unmark(node);
-    node->on = used ? LruNode::On::active : LruNode::On::inactive;
-    (used ? list.active : list.inactive).push(node);
-  }
+  while (!from.empty()) move_by_mark(from, list);
 }
 
 /// While too few are inactive: the oldest active ones become so, but for those that were used.
 void Lru::rotate(Common& list) {
-  if (list.inactive.size() >= list.active.size()) return;
-  for (u32 i = 0; i < target_ && !list.active.empty(); ++i) {
-    LruNode* node = list.active.oldest();
-    list.active.erase(node);
-    const bool used = marked(node);
-    unmark(node);
-    node->on = used ? LruNode::On::active : LruNode::On::inactive;
-    (used ? list.active : list.inactive).push(node);
-  }
+  if (list.inactive.size >= list.active.size) return;
+  for (u32 i = 0; i < target_ && !list.active.empty(); ++i) move_by_mark(list.active, list);
 }
 
-u32 Lru::shrink_inactive(Common& list, u32 wanted, List& to, LruNode::On on) {
+u32 Lru::shrink_inactive(Common& list, u32 wanted, List& to, On on, bool alone) {
+  // First which, then each: their buckets come from memory meanwhile.
+  std::array<u32, local_target> going;
+  u32 count = 0;
+  for (u32 looked = 0; count < wanted && looked < 2 * target_ && !list.inactive.empty(); ++looked) {
+    const u32 element = pop(list.inactive);
+    LruNode& n = node(element);
+    if (marked(n)) {
+      unmark(n);
+      push(list.active, element, On::active);
+      continue;
+    }
+    elements_.expect_unlink(element);
+    going[count++] = element;
+  }
   u32 got = 0;
-  for (u32 looked = 0; got < wanted && looked < 2 * target_ && !list.inactive.empty(); ++looked) {
-    LruNode* node = list.inactive.oldest();
-    list.inactive.erase(node);
-    if (marked(node)) {
-      unmark(node);
-      node->on = LruNode::On::active;
-      list.active.push(node);
-    } else if (unlink_(map_, node)) {
-      node->on = on;
-      to.push(node);
+  for (u32 i = 0; i < count; ++i) {
+    if (elements_.unlink(going[i], alone)) {
+      push(to, going[i], on);
       ++got;
     } else {
-      list.inactive.push(node);  // being removed by somebody, who will give it back
+      push(list.inactive, going[i], On::inactive);  // being removed by somebody, who will give it back
     }
   }
   return got;
 }
 
 /// One, whether it was used or not; of the inactive ones if there are any.
-u32 Lru::shrink_any(Common& list, List& to, LruNode::On on) {
+u32 Lru::shrink_any(Common& list, List& to, On on, bool alone) {
   List& from = list.inactive.empty() ? list.active : list.inactive;
-  for (LruNode* node = from.oldest(); !from.is_end(node); node = node->previous) {
-    if (!unlink_(map_, node)) continue;
-    from.erase(node);
-    unmark(node);
-    node->on = on;
-    to.push(node);
+  for (u32 element = from.oldest; element != LruNode::none; element = node(element).newer) {
+    if (!elements_.unlink(element, alone)) continue;
+    erase(from, element);
+    unmark(node(element));
+    push(to, element, on);
     return 1;
   }
   return 0;
 }
 
-u32 Lru::refill(Common& list, u32 wanted, List& to, LruNode::On on) {
+void Lru::refill(Common& list, u32 wanted, List& to, On on, bool alone) {
   rotate(list);
   u32 got = 0;
-  for (; got < wanted && !list.free.empty(); ++got) {
-    LruNode* node = list.free.oldest();
-    list.free.erase(node);
-    node->on = on;
-    to.push(node);
-  }
-  if (got < wanted) got += shrink_inactive(list, wanted - got, to, on);
-  if (got == 0) got = shrink_any(list, to, on);
-  return got;
+  for (; got < wanted && !list.free.empty(); ++got) push(to, pop(list.free), on);
+  if (got < wanted) got += shrink_inactive(list, wanted - got, to, on, alone);
+  if (got == 0) shrink_any(list, to, on, alone);
 }
 
-LruNode* Lru::take_common(u32 cpu) {
+u32 Lru::take_common(u32 cpu, bool alone) {
   Common& list = common(cpu);
-  const std::lock_guard lock(list.lock);
+  const LockUnless lock(alone, list.lock);
   if (list.free.empty()) {
     List taken;
-    refill(list, target_, taken, LruNode::On::free);
-    while (!taken.empty()) {
-      LruNode* node = taken.oldest();
-      taken.erase(node);
-      list.free.push(node);
-    }
+    refill(list, target_, taken, On::free, alone);
+    while (!taken.empty()) push(list.free, pop(taken), On::free);
   }
-  if (list.free.empty()) return nullptr;
-  LruNode* node = list.free.oldest();
-  list.free.erase(node);
-  unmark(node);
-  node->on = LruNode::On::inactive;
-  list.inactive.push(node);
-  return node;
+  if (list.free.empty()) return LruNode::none;
+  const u32 element = pop(list.free);
+  unmark(node(element));
+  push(list.inactive, element, On::inactive);
+  return element;
 }
 
-LruNode* Lru::take_local(Local& local, u32 cpu) {
-  const std::lock_guard lock(local.lock);
+void Lru::make_pending(Local& local, u32 element, u32 cpu) {
+  LruNode& n = node(element);
+  std::atomic_ref<u16>(n.cpu).store(static_cast<u16>(cpu), std::memory_order_relaxed);
+  unmark(n);
+  push(local.pending, element, On::local_pending);
+}
+
+u32 Lru::take_local(Local& local, u32 cpu, bool alone) {
+  const LockUnless lock(alone, local.lock);
   if (local.free.empty()) {
     Common& list = common(cpu);
-    const std::lock_guard common_lock(list.lock);
+    const LockUnless common_lock(alone, list.lock);
     move_marked(local.pending, list);
-    refill(list, target_, local.free, LruNode::On::local_free);
+    refill(list, target_, local.free, On::local_free, alone);
   }
-  if (local.free.empty()) return nullptr;
-  LruNode* node = local.free.oldest();
-  local.free.erase(node);
-  std::atomic_ref<u16>(node->cpu).store(static_cast<u16>(cpu), std::memory_order_relaxed);
-  unmark(node);
-  node->on = LruNode::On::local_pending;
-  local.pending.push(node);
-  return node;
+  if (local.free.empty()) return LruNode::none;
+  const u32 element = pop(local.free);
+  make_pending(local, element, cpu);
+  return element;
 }
 
 /// A free one of another CPU, or an old one that it took.
-LruNode* Lru::steal(Local& local) {
-  const std::lock_guard lock(local.lock);
-  if (!local.free.empty()) {
-    LruNode* node = local.free.oldest();
-    local.free.erase(node);
-    return node;
-  }
+u32 Lru::steal(Local& local, bool alone) {
+  const LockUnless lock(alone, local.lock);
+  if (!local.free.empty()) return pop(local.free);
   for (const bool also_marked : {false, true}) {
     u32 looked = 0;
-    for (LruNode* node = local.pending.oldest(); !local.pending.is_end(node) && looked < local_target;
-         node = node->previous, ++looked) {
-      if (!also_marked && marked(node)) continue;
-      if (!unlink_(map_, node)) continue;
-      local.pending.erase(node);
-      return node;
+    for (u32 element = local.pending.oldest; element != LruNode::none && looked < local_target;
+         element = node(element).newer, ++looked) {
+      if (!also_marked && marked(node(element))) continue;
+      if (!elements_.unlink(element, alone)) continue;
+      erase(local.pending, element);
+      return element;
     }
   }
-  return nullptr;
+  return LruNode::none;
 }
 
-LruNode* Lru::take(u32 cpu) {
-  if (separate_) return take_common(cpu);
+u32 Lru::take(u32 cpu, bool alone) {
+  if (separate_) return take_common(cpu, alone);
   Local& mine = *local_[cpu];
-  if (LruNode* node = take_local(mine, cpu); node != nullptr) return node;
+  if (const u32 element = take_local(mine, cpu, alone); element != LruNode::none) return element;
   for (u32 i = 0; i < local_.size(); ++i) {
-    LruNode* node = steal(*local_[(cpu + i) % local_.size()]);
-    if (node == nullptr) continue;
-    const std::lock_guard lock(mine.lock);
-    std::atomic_ref<u16>(node->cpu).store(static_cast<u16>(cpu), std::memory_order_relaxed);
-    unmark(node);
-    node->on = LruNode::On::local_pending;
-    mine.pending.push(node);
-    return node;
+    const u32 element = steal(*local_[(cpu + i) % local_.size()], alone);
+    if (element == LruNode::none) continue;
+    const LockUnless lock(alone, mine.lock);
+    make_pending(mine, element, cpu);
+    return element;
   }
-  return nullptr;
+  return LruNode::none;
 }
 
-void Lru::give_back(LruNode* node) {
-  if (!separate_) {
-    // Where it is changes only under its CPU's lock while it is pending there.
-    Local& local = *local_[std::atomic_ref<u16>(node->cpu).load(std::memory_order_relaxed)];
-    const std::lock_guard lock(local.lock);
-    if (node->on == LruNode::On::local_pending) {
-      local.pending.erase(node);
-      unmark(node);
-      node->on = LruNode::On::local_free;
-      local.free.push(node);
-      return;
-    }
-    Common& list = common(0);
-    const std::lock_guard common_lock(list.lock);
-    (node->on == LruNode::On::active ? list.active : list.inactive).erase(node);
-    unmark(node);
-    node->on = LruNode::On::free;
-    list.free.push(node);
-    return;
-  }
-  Common& list = common(node->cpu);
-  const std::lock_guard lock(list.lock);
-  (node->on == LruNode::On::active ? list.active : list.inactive).erase(node);
-  unmark(node);
-  node->on = LruNode::On::free;
-  list.free.push(node);
+void Lru::give_back(u32 element, bool alone) {
+  LruNode& n = node(element);
+  const auto to_common = [&](Common& list) {
+    const LockUnless lock(alone, list.lock);
+    erase(list_of(list, n.on), element);
+    unmark(n);
+    push(list.free, element, On::free);
+  };
+  if (separate_) return to_common(common(n.cpu));
+  // Where it is changes only under its CPU's lock while it is pending there.
+  Local& local = *local_[std::atomic_ref<u16>(n.cpu).load(std::memory_order_relaxed)];
+  const LockUnless lock(alone, local.lock);
+  if (n.on != On::local_pending) return to_common(common(0));
+  erase(local.pending, element);
+  unmark(n);
+  push(local.free, element, On::local_free);
 }
 
 }  // namespace skep::maps

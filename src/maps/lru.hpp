@@ -13,48 +13,53 @@
 
 namespace skep::maps {
 
+/// Stands before the key of an LRU hash's element; neighbours are elements' numbers.
 struct LruNode {
-  LruNode* previous = nullptr;
-  LruNode* next = nullptr;
+  static constexpr u32 none = ~0u;
   u16 cpu = 0;
   enum class On : u8 { active, inactive, free, local_pending, local_free };
-  std::atomic<On> on{On::free};
-  u8 ref = 0;  ///< read and set by rewritten code, at +35 of an element
+  On on = On::free;
+  u8 ref = 0;  ///< read and set by rewritten code: hash_elem_ref
+  u32 newer = none, older = none;
+  std::atomic<u32> hash{0};  ///< of the key
 };
+static_assert(sizeof(LruNode) == 16);
 
 class Lru {
  public:
-  /// Unlinks a node's element from its bucket; false: it was not in one. Called with list locks held, takes
-  /// the bucket's: nobody may call Lru with a bucket's lock held.
-  using Unlink = bool (*)(void* map, LruNode* node);
+  /// What the lists need of the map.
+  class Elements {
+   public:
+    virtual LruNode& node(u32 element) = 0;
+    /// Soon unlink() of the element will look for it.
+    virtual void expect_unlink(u32 element) = 0;
+    /// Unlinks an element from its bucket; false: it was not in one. Called with list locks held, takes the
+    /// bucket's: nobody may call Lru with a bucket's lock held.
+    virtual bool unlink(u32 element, bool alone) = 0;
+
+   protected:
+    ~Elements() = default;
+  };
 
   /// `separate`: lists for each CPU, none in common (BPF_F_NO_COMMON_LRU).
-  Lru(void* map, Unlink unlink, u32 cpus, u32 entries, bool separate);
-  /// Before anybody uses it: a free node.
-  void add(LruNode* node, u32 number);
+  Lru(Elements& elements, u32 cpus, u32 entries, bool separate);
+  /// Before anybody uses it: a free element. Its number is one below `entries`.
+  void add(u32 element);
 
-  /// A node of no bucket, or nullptr when every one is being inserted by somebody.
-  LruNode* take(u32 cpu);
-  /// Gives back a node that is in no bucket (any more).
-  void give_back(LruNode* node);
+  // `alone`: nobody else calls meanwhile.
+
+  /// An element of no bucket, or LruNode::none when every one is being inserted by somebody.
+  u32 take(u32 cpu, bool alone);
+  /// Gives back an element that is in no bucket (any more).
+  void give_back(u32 element, bool alone);
 
  private:
-  /// Doubly linked; the head is the newest.
-  class List {
-   public:
-    [[nodiscard]] bool empty() const { return size_ == 0; }
-    [[nodiscard]] u32 size() const { return size_; }
-    [[nodiscard]] LruNode* oldest() const { return end_.previous; }
-    [[nodiscard]] bool is_end(const LruNode* node) const { return node == &end_; }
-    void push(LruNode* node);
-    void erase(LruNode* node);
-    List() { end_.previous = end_.next = &end_; }
-    List(const List&) = delete;
-    List& operator=(const List&) = delete;
-
-   private:
-    LruNode end_;
-    u32 size_ = 0;
+  using On = LruNode::On;
+  /// Doubly linked.
+  struct List {
+    u32 newest = LruNode::none, oldest = LruNode::none;
+    u32 size = 0;
+    [[nodiscard]] bool empty() const { return size == 0; }
   };
   struct Common {
     alignas(64) SpinLock lock;
@@ -65,18 +70,28 @@ class Lru {
     List free, pending;
   };
 
+  LruNode& node(u32 element) { return elements_.node(element); }
+  void push(List& list, u32 element, On on);
+  void erase(List& list, u32 element);
+  u32 pop(List& list) {
+    const u32 element = list.oldest;
+    erase(list, element);
+    return element;
+  }
   Common& common(u32 cpu) { return *common_[separate_ ? cpu : 0]; }
+  static List& list_of(Common& list, On on) { return on == On::active ? list.active : list.inactive; }
+  void move_by_mark(List& from, Common& list);
   void move_marked(List& from, Common& list);
   void rotate(Common& list);
-  u32 shrink_inactive(Common& list, u32 wanted, List& to, LruNode::On on);
-  u32 shrink_any(Common& list, List& to, LruNode::On on);
-  u32 refill(Common& list, u32 wanted, List& to, LruNode::On on);
-  LruNode* take_common(u32 cpu);
-  LruNode* take_local(Local& local, u32 cpu);
-  LruNode* steal(Local& local);
+  u32 shrink_inactive(Common& list, u32 wanted, List& to, On on, bool alone);
+  u32 shrink_any(Common& list, List& to, On on, bool alone);
+  void refill(Common& list, u32 wanted, List& to, On on, bool alone);
+  u32 take_common(u32 cpu, bool alone);
+  u32 take_local(Local& local, u32 cpu, bool alone);
+  u32 steal(Local& local, bool alone);
+  void make_pending(Local& local, u32 element, u32 cpu);
 
-  void* map_;
-  Unlink unlink_;
+  Elements& elements_;
   bool separate_;
   u32 target_;  ///< how many a CPU takes from the common list at once
   std::vector<std::unique_ptr<Common>> common_;

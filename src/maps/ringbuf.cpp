@@ -2,7 +2,6 @@
 #include "maps/ringbuf.hpp"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,20 +11,6 @@ namespace skep::maps {
 namespace {
 
 constexpr u64 round_to_8(u64 size) { return (size + 7) & ~u64{7}; }
-
-class RingLock {
- public:
-  explicit RingLock(Ring& ring) : ring_(ring) {
-    for (u32 spins = 0; ring_.locked.exchange(1, std::memory_order_acquire) != 0;)
-      if (++spins % 128 == 0) ::sched_yield();
-  }
-  ~RingLock() { ring_.locked.store(0, std::memory_order_release); }
-  RingLock(const RingLock&) = delete;
-  RingLock& operator=(const RingLock&) = delete;
-
- private:
-  Ring& ring_;
-};
 
 Result<UniqueFd> shared_pages(u64 size, std::byte* at) {
   UniqueFd fd(::memfd_create("skep-ringbuf", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -100,7 +85,8 @@ std::byte* RingbufMap::reserve(u64 size) noexcept {
   const u64 length = round_to_8(size + Ring::header_size);
   if (length > r.mask + 1) return nullptr;
   const u64 consumed = r.consumer().load(std::memory_order_acquire);
-  const RingLock lock(r);
+  const WriterGate::Scope writing(writers_);
+  const LockUnless lock(writing.alone(), r.lock);
   const u64 produced = r.producer().load(std::memory_order_relaxed);
   u64 pending = r.pending;
   while (pending < produced) {

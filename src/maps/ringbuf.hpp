@@ -12,6 +12,8 @@
 #include <atomic>
 
 #include "maps/map.hpp"
+#include "maps/spin.hpp"
+#include "maps/writer_gate.hpp"
 
 namespace skep::maps {
 
@@ -23,10 +25,10 @@ class RingbufMap;
 struct Ring {
   RingbufMap* map = nullptr;
   u64 mask = 0;
-  std::atomic<u32> locked{0};
-  u64 pending = 0;               ///< where the oldest record that is not committed stands; under the lock
   int wake = -1;                 ///< eventfd
   std::atomic<u32> draining{0};  ///< user_ringbuf: one program at a time
+  alignas(64) SpinLock lock;     ///< of who reserves, where several do
+  u64 pending = 0;               ///< where the oldest record that is not committed stands; under the lock
 
   std::byte* base() { return reinterpret_cast<std::byte*>(this); }
   std::atomic<u64>& consumer() { return *reinterpret_cast<std::atomic<u64>*>(base() + ringbuf_page); }
@@ -71,6 +73,7 @@ class RingbufMap final : public Map {
 
   Mapping memory_;
   UniqueFd consumer_, data_, wake_;
+  WriterGate writers_;
 };
 
 }  // namespace skep::maps
