@@ -17,6 +17,10 @@ void unmark(LruNode& node) {
   const std::atomic_ref<u8> ref(node.ref);
   if (ref.load(std::memory_order_relaxed) != 0) ref.store(0, std::memory_order_relaxed);
 }
+/// Of an element in a common list it may change while it is only looked whether it is pending.
+LruNode::On on_of(LruNode& node) {
+  return std::atomic_ref<LruNode::On>(node.on).load(std::memory_order_relaxed);
+}
 
 }  // namespace
 
@@ -199,7 +203,7 @@ void Lru::give_back(u32 element, bool alone) {
   LruNode& n = node(element);
   const auto to_common = [&](Common& list) {
     const LockUnless lock(alone, list.lock);
-    erase(list_of(list, n.on), element);
+    erase(list_of(list, on_of(n)), element);
     unmark(n);
     push(list.free, element, On::free);
   };
@@ -207,7 +211,7 @@ void Lru::give_back(u32 element, bool alone) {
   // Where it is changes only under its CPU's lock while it is pending there.
   Local& local = *local_[std::atomic_ref<u16>(n.cpu).load(std::memory_order_relaxed)];
   const LockUnless lock(alone, local.lock);
-  if (n.on != On::local_pending) return to_common(common(0));
+  if (on_of(n) != On::local_pending) return to_common(common(0));
   erase(local.pending, element);
   unmark(n);
   push(local.free, element, On::local_free);
