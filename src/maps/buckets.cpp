@@ -25,7 +25,7 @@ struct BucketTable::Gone {
 Result<std::shared_ptr<BucketTable>> BucketTable::create(u32 entries) {
   const u32 count = entries / usual_elements + 1;
   // In the worst case elements with one hash fill buckets in a row, and others have gone elsewhere since.
-  const u32 capacity = std::min(count + std::max(entries, 1024u), 0x7fffffffu);
+  const u32 capacity = std::min(2 * count + std::max(entries, 4096u), 0x7fffffffu);
   const u64 size = u64{capacity} * sizeof(Bucket);
   const bool large = u64{count} * sizeof(Bucket) >= huge_page / 4;
   const u64 align = large ? huge_page : sizeof(Bucket);
@@ -66,6 +66,9 @@ void BucketTable::clear(Bucket& first, Way way) noexcept {
   way.bucket->set_tag(way.way, 0);
   if (way.bucket == &first || !way.bucket->tags().empty()) return;
   const auto index = static_cast<u32>(way.bucket - buckets_);
+  // Where one bucket was not enough it will not be again; were it given back each time, more would wait for
+  // readers than there are.
+  if (first.tags().next() == index) return;
   Bucket* before = &first;
   while (before->tags().next() != index) before = &at(before->tags().next());
   before->set_next(way.bucket->tags().next());

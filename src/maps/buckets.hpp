@@ -128,7 +128,7 @@ class BucketTable : public std::enable_shared_from_this<BucketTable> {
     at.bucket->set_element(at.way, element);
     at.bucket->set_tag(at.way, tag);
   }
-  /// Takes it out. A bucket that only went on another one goes when it is empty.
+  /// Takes it out. Of the buckets where `first` goes on, all but the nearest one go when they are empty.
   void clear(Bucket& first, Way at) noexcept;
 
  private:

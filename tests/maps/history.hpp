@@ -3,6 +3,7 @@
 // variable would have given the same answers (Wing and Gong's search; what was tried is remembered).
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <set>
@@ -25,7 +26,14 @@ struct Operation {
 /// One thread's, in its order.
 using History = std::vector<Operation>;
 
-inline s64 history_clock() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+/// The time, after all that this thread stored can be seen by others, and before it loads anything more: else
+/// an operation would seem to be over while its store still waits in the processor.
+inline s64 history_clock() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  volatile s64 now = std::chrono::steady_clock::now().time_since_epoch().count();
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return now;
+}
 
 class LinearizabilityCheck {
  public:
