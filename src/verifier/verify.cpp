@@ -135,6 +135,7 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
   v.memory_ = env.pool.bytes();
   v.writes_packet_ = env.seen_direct_write;
   v.throws_ = env.seen_exception;
+  v.max_ctx_offset_ = env.max_ctx_offset;
   if (env.program.exception_callback != 0)
     v.exception_callback_ = env.program.subprogs[env.program.exception_callback].start;
   v.facts_.resize(v.insns_.size());
