@@ -25,6 +25,7 @@ typedef struct skep_object skep_object;   /* the programs and maps of one loaded
 typedef struct skep_program skep_program; /* belongs to its object */
 typedef struct skep_map skep_map;         /* belongs to its object */
 typedef struct skep_worker skep_worker;   /* one CPU: what a thread needs to run programs */
+typedef struct skep_code skep_code;       /* bare instructions */
 typedef struct skep_ring skep_ring;       /* reads a ring buffer */
 typedef struct skep_events skep_events;   /* reads a perf_event_array */
 
@@ -146,6 +147,27 @@ SKEP_API int skep_xdp_run(skep_worker* worker, const skep_program* program, stru
  * capacity before and the true size after the call. */
 SKEP_API int skep_program_test_run(const skep_program* program, const void* data_in, size_t data_in_size,
                                    void* data_out, size_t* data_out_size, uint32_t* retval);
+
+/* Bare instructions, 8 bytes each as an ELF object has them, that run on memory of the caller: R1 is its
+ * address, R2 its size. */
+
+/* Verified as a program of type syscall, whose context the memory is: loads and stores at constant offsets
+ * from R1, no R2. NULL: refused; skep_verifier_log() says why. */
+SKEP_API skep_code* skep_code_load(skep_kernel* kernel, const void* insns, size_t size);
+/* NOT VERIFIED: for instructions that you trust as you trust your own machine code. They read and write any
+ * address that they make, call helpers with whatever the registers hold, and may never end: nothing stops
+ * them. Never for instructions that came from somewhere else. `prog_type`: whose helpers they call by number,
+ * as enum bpf_prog_type has it; 0: those of syscall programs. Maps cannot be named. NULL: not a program (what
+ * is not an instruction, a jump out of it, a helper that is not there). The engine is the kernel's
+ * (skep_options.no_jit). */
+SKEP_API skep_code* skep_code_load_unverified(skep_kernel* kernel, const void* insns, size_t size,
+                                              uint32_t prog_type);
+/* Before its kernel; no thread may be running it. */
+SKEP_API void skep_code_free(skep_code* code);
+/* Runs it once, on the worker's thread; *r0 (may be NULL) gets R0. 0, or -EINVAL: verified code that reads
+ * beyond `size`. */
+SKEP_API int skep_code_run(skep_worker* worker, const skep_code* code, void* memory, size_t size,
+                           uint64_t* r0);
 
 #ifdef __cplusplus
 }

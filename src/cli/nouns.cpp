@@ -36,14 +36,15 @@ std::span<const Noun> nouns() {
            .forms = "[COMMAND...]",
            .style = WordStyle::verbatim,
            .ours = true},
-      Noun{
-          .name = "run",
-          .summary = "run an XDP program over a capture, without a daemon",
-          .run = run_capture,
-          .forms =
-              "OBJECT --port pcap:IN[,OUT] [--program NAME] [--ifindex N] [--no-jit] [--harden] [--perf-map]",
-          .style = WordStyle::own_options,
-          .ours = true},
+      Noun{.name = "run",
+           .summary = "run an XDP program over a capture, or bare instructions, without a daemon",
+           .run = run_capture,
+           .forms =
+               "OBJECT --port pcap:IN[,OUT] [--program NAME] [--ifindex N] [--no-jit] [--harden] "
+               "[--perf-map]\n"
+               "--raw FILE|- [--mem HEX|file:PATH] [--engine interpreter|jit] [--unverified [--type TYPE]]",
+           .style = WordStyle::own_options,
+           .ours = true},
       Noun{.name = "verify",
            .summary = "verify programs as Linux would, without loading them",
            .run = run_verify,

@@ -62,6 +62,8 @@ Outcome<void> run_completion(Cli& cli, Args args);
 Outcome<void> run_stats(Cli& cli, Args args);
 Outcome<void> run_shell(Cli& cli, Args args);
 Outcome<void> run_capture(Cli& cli, Args args);
+/// `run --raw`: bare instructions.
+Outcome<void> run_bare(Cli& cli, Args args);
 Outcome<void> run_verify(Cli& cli, Args args);
 
 /// Finds the noun and the verb, runs it, reports what failed. The exit status.

@@ -102,6 +102,8 @@ Outcome<void> print_maps(Cli& cli, Kernel& kernel, const embed::Object& object) 
 }  // namespace
 
 Outcome<void> run_capture(Cli& cli, Args args) {
+  for (Args rest = args; !rest.empty(); rest.skip())
+    if (rest.peek() == "--raw") return run_bare(cli, args);
   const embed::CaptureRequest request = TRY(take_request(args));
   embed::Messages messages;
   const auto capture = embed::Capture::open(request, messages);

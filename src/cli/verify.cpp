@@ -1,16 +1,11 @@
 // `skep verify`: the words, and one line or one JSON object a program.
+#include "cli/bare_words.hpp"
 #include "cli/explain.hpp"
 #include "cli/tables.hpp"
 #include "cli/verify_work.hpp"
 
 namespace skep::cli {
 namespace {
-
-Outcome<ProgType> take_type(const std::string& word) {
-  for (u32 t = 1; t < prog_type_count; ++t)
-    if (prog_type_name(static_cast<ProgType>(t)) == word) return static_cast<ProgType>(t);
-  return refuse(fmt::format("'{}' is not a program type", word));
-}
 
 Outcome<VerifyRequest> take_request(Args& args) {
   VerifyRequest request;
@@ -36,7 +31,7 @@ Outcome<VerifyRequest> take_request(Args& args) {
       request.explain = true;
     } else if (word == "--raw") {
       TRY(args.require(2));
-      request.raw_type = TRY(take_type(TRY(args.take())));
+      request.raw_type = TRY(parse_prog_type(TRY(args.take())));
       request.raw_file = TRY(args.take());
     } else if (word.starts_with("-")) {
       return refuse(fmt::format("'{}' is not an option of verify", word));

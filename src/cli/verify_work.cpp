@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/fd.hpp"
+#include "cli/bare_words.hpp"
 #include "client/linux_kernel.hpp"
 #include "loader/judging.hpp"
 #include "loader/loader.hpp"
@@ -171,29 +172,6 @@ AttachType usual_hook(ProgType type) {
   }
 }
 
-/// Bytes as they are, or as hexadecimal digits with blanks between them.
-Outcome<std::vector<isa::Insn>> read_insns(const std::string& path) {
-  auto content = read_file(path);
-  if (!content) return refuse(fmt::format("{}: {}", path, content.error().what));
-  std::string bytes = std::move(*content);
-  const bool hex = !bytes.empty() && std::ranges::all_of(bytes, [](unsigned char c) {
-    return std::isxdigit(c) != 0 || std::isspace(c) != 0;
-  });
-  if (hex) {
-    std::string digits;
-    for (const char c : bytes)
-      if (std::isxdigit(static_cast<unsigned char>(c)) != 0) digits += c;
-    bytes.clear();
-    for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
-      bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  }
-  if (bytes.empty() || bytes.size() % sizeof(isa::Insn) != 0)
-    return refuse(fmt::format("{}: {} bytes are no instructions of 8 bytes each", path, bytes.size()));
-  std::vector<isa::Insn> insns(bytes.size() / sizeof(isa::Insn));
-  std::memcpy(insns.data(), bytes.data(), bytes.size());
-  return insns;
-}
-
 /// Runs `work` on tasks in order, on as many threads as wanted; `found` sees them in order on this thread.
 void run_tasks(std::vector<Task>& tasks, u32 threads, const std::function<void(Task&)>& work,
                const std::function<void(const ProgramVerdict&)>& found) {
@@ -224,7 +202,7 @@ Outcome<void> verify_raw(const VerifyRequest& request, const Judge& judge,
   ProgramSpec spec;
   spec.type = request.raw_type;
   spec.expected_attach_type = usual_hook(spec.type);
-  spec.insns = TRY(read_insns(request.raw_file));
+  spec.insns = TRY(read_bare_insns(request.raw_file));
   spec.license = "GPL";
   if (spec.type == ProgType::syscall) spec.flags = uapi::F_SLEEPABLE;
   ProgramVerdict verdict;

@@ -22,6 +22,8 @@ int skep::embed::failed(const Error& error) {
   return error.code == 0 ? -EINVAL : -error.code;
 }
 
+void skep::embed::keep_verifier_log(std::string log) { last.log = std::move(log); }
+
 namespace {
 
 using skep::embed::failed;

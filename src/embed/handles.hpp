@@ -7,6 +7,7 @@
 #include "client/remote_kernel.hpp"
 #include "embed/session.hpp"
 #include "progs/xdp_buff.hpp"
+#include "runtime/bare_code.hpp"
 
 struct skep_kernel {
   std::unique_ptr<skep::embed::Session> session;       ///< of this process, or
@@ -33,6 +34,9 @@ struct skep_object {
   std::map<const skep::loader::LoadedProgram*, skep_program> programs;
   std::map<const skep::loader::LoadedMap*, skep_map> maps;
 };
+struct skep_code {
+  skep::runtime::BareCode code;
+};
 struct skep_worker {
   skep_kernel* kernel = nullptr;
   std::uint32_t cpu = 0;
@@ -46,6 +50,8 @@ namespace skep::embed {
 
 /// Keeps the reason for skep_error() of this thread; the negative errno.
 int failed(const Error& error);
+/// What skep_verifier_log() of this thread answers.
+void keep_verifier_log(std::string log);
 inline int failed(int code, std::string text) { return failed(Error{code, std::move(text)}); }
 
 }  // namespace skep::embed

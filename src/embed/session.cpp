@@ -42,6 +42,7 @@ Result<std::unique_ptr<Session>> Session::create(Options options) {
   runtime::Config config;
   config.cpus = options.cpus;
   config.no_jit = !options.jit;
+  session->jit_ = options.jit;
   config.harden = options.harden;
   config.perf_map = options.perf_map;
   config.report_faults = options.report_faults;

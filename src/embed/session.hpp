@@ -60,6 +60,7 @@ class Session {
   static Result<std::unique_ptr<Session>> create(Options options);
 
   [[nodiscard]] runtime::UserKernel& kernel() { return *kernel_; }
+  [[nodiscard]] bool jit() const { return jit_; }  ///< as asked for
   /// `messages` (may be null) gets what the loader says.
   Result<Object> load(loader::ObjectSpec spec, Messages* messages);
 
@@ -71,6 +72,7 @@ class Session {
   Session() = default;
   std::unique_ptr<CallbackTrace> trace_;
   std::unique_ptr<runtime::UserKernel> kernel_;
+  bool jit_ = true;
   std::mutex mutex_;
   std::vector<bool> cpus_taken_;
 };

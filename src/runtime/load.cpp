@@ -185,18 +185,6 @@ u32 memlock_of(std::size_t insns) {
   return static_cast<u32>((bpf_prog_header + insns * sizeof(isa::Insn) + page - 1) / page * page);
 }
 
-/// The greatest context byte that raw_tp test runs must bring (aux->max_ctx_offset).
-u32 max_ctx_offset(const verifier::Verified& verified) {
-  u32 greatest = 0;
-  const auto& insns = verified.insns();
-  const auto& facts = verified.facts();
-  for (std::size_t i = 0; i < insns.size() && i < facts.size(); ++i)
-    if (facts[i].seen && facts[i].pointer_kind == static_cast<u8>(verifier::PtrKind::ctx) &&
-        insns[i].off >= 0)
-      greatest = std::max(greatest, static_cast<u32>(insns[i].off) + isa::bytes_of_size(insns[i].code));
-  return greatest;
-}
-
 /// Machine code where the machine has a JIT, else what the interpreter runs.
 Result<void> make_runnable(Program& program, const fixup::Translated& translated,
                            std::span<const maps::MapRef> used, const LoadEnvironment& environment) {
@@ -346,7 +334,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->flags = spec.flags;
   program->uid = environment.uid;
   program->verified_insns = verified->processed_insns();
-  program->max_ctx_offset = max_ctx_offset(*verified);
+  program->max_ctx_offset = verified->max_ctx_offset();
   program->maps = in_order(refs, verified->used_maps());
   program->on_exception =
       program->compiled ? program->compiled->exception_callback() : program->code->exception_callback();

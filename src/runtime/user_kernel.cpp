@@ -181,6 +181,16 @@ Result<hooks::XdpProgram> UserKernel::xdp_program(int prog) {
   return hook_program(*held);
 }
 
+Result<u64> UserKernel::run_on_memory(int prog, std::span<std::byte> memory, RunContext& context) {
+  const auto held = TRY(program(prog));
+  if (held->type != ProgType::syscall)
+    return fail(EINVAL, fmt::format("program {} is not a syscall program", held->id));
+  if (memory.size() < held->max_ctx_offset)
+    return fail(EINVAL, fmt::format("the program reads {} bytes of memory, and there are {}",
+                                    held->max_ctx_offset, memory.size()));
+  return held->entry(stats_.load(std::memory_order_relaxed))(memory.data(), &context);
+}
+
 Result<void> UserKernel::set_stats_enabled(bool on) {
   const Lock lock(mutex_);
   stats_.store(on, std::memory_order_relaxed);

@@ -108,6 +108,9 @@ class UserKernel final : public Kernel {
 
   /// The XDP program behind a descriptor, to give to a hook; valid while `prog` (or a pin) refers to it.
   Result<hooks::XdpProgram> xdp_program(int prog);
+  /// Runs a syscall program once, `memory` its context: all 64 bits of R0. EINVAL: another type, or it reads
+  /// beyond `memory`.
+  Result<u64> run_on_memory(int prog, std::span<std::byte> memory, RunContext& context);
   /// What a worker that is CPU `cpu` runs programs with.
   [[nodiscard]] RunContext run_context(u32 cpu);
   /// The counters of the XDP hook at an interface. ENOENT: it has no program.

@@ -76,6 +76,7 @@ struct Env {
   std::vector<InsnAux> aux;             ///< one an instruction
   std::vector<SubprogAux> subprog_aux;  ///< one a subprogram
   bool seen_direct_write = false;
+  u32 max_ctx_offset = 0;       ///< bytes of context that instructions and helpers reach
   bool seen_exception = false;  ///< some path throws
   bool test_state_freq = false, test_reg_invariants = false, strict_alignment = false;
 

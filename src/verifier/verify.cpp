@@ -81,26 +81,29 @@ Status walk_program(Env& env) {
   return walk.check_max_stack_depth();
 }
 
-/// The fixups keep a may_goto loop's budget in two slots of their own, and three registers while a bpf_loop()
-/// that became code runs.
-u32 depth_with_extra(const Env& env, std::size_t subprog) {
+/// What the fixups of an accepted program will keep on a function's stack besides: the three registers of an
+/// inlined bpf_loop, and a may_goto loop's budget in two slots of its own.
+u32 depth_with_extra(const Env& env, std::size_t subprog, bool accepted) {
   if (subprog >= env.subprog_aux.size()) return 0;
-  bool may_goto = false, inline_loop = false;
+  const u32 depth = env.subprog_aux[subprog].stack_depth;
+  if (!accepted) return depth;
+  bool may_goto = false, loop = false;
   for (u32 i = env.program.subprogs[subprog].start; i < env.program.subprogs[subprog + 1].start; ++i) {
+    if (!env.aux[i].seen) continue;
     may_goto = may_goto || env.program.insns[i].code == (isa::op::JMP | isa::op::JCOND);
-    inline_loop = inline_loop || (env.aux[i].loop_inline_seen && env.aux[i].fits_inline_loop);
+    loop = loop || (env.aux[i].loop_inline_seen && env.aux[i].fits_inline_loop);
   }
-  return env.subprog_aux[subprog].stack_depth + (may_goto ? 16 : 0) + (inline_loop ? 24 : 0);
+  return (loop ? (depth + 7) / 8 * 8 + 24 : depth) + (may_goto ? 16 : 0);
 }
 
-void print_statistics(Env& env) {
+void print_statistics(Env& env, bool accepted) {
   if (!env.log.enabled()) return;
   if (env.log.stats()) {
     env.log.write("verification time 0 usec\n");  // the verifier asks no clock
     std::string depths;
     for (std::size_t s = 0; s + 1 < env.program.subprogs.size(); ++s) {
       if (s != 0) depths += '+';
-      depths += fmt::format("{}", depth_with_extra(env, s));
+      depths += fmt::format("{}", depth_with_extra(env, s, accepted));
     }
     env.log.write("stack depth " + depths + "\n");
   }
@@ -132,6 +135,7 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
   v.memory_ = env.pool.bytes();
   v.writes_packet_ = env.seen_direct_write;
   v.throws_ = env.seen_exception;
+  v.max_ctx_offset_ = env.max_ctx_offset;
   if (env.program.exception_callback != 0)
     v.exception_callback_ = env.program.subprogs[env.program.exception_callback].start;
   v.facts_.resize(v.insns_.size());
@@ -177,7 +181,7 @@ std::expected<Verified, Rejection> verify(const Input& input, const LogOptions& 
     status = Status(run_front(input, env.program, env.log));
     if (status.ok()) status = walk_program(env);
   }
-  print_statistics(env);
+  print_statistics(env, status.ok());
   LogOutput log = env.log.finish();
   const int code = log.overflow ? ENOSPC : status.code();
   if (code != 0) return std::unexpected(reject(env, code, std::move(log)));

@@ -132,6 +132,8 @@ class Verified {
   [[nodiscard]] u64 memory() const { return memory_; }
   /// It calls bpf_throw() (kernel: env->seen_exception).
   [[nodiscard]] bool throws() const { return throws_; }
+  /// Bytes of context that instructions and helpers reach (kernel: aux->max_ctx_offset).
+  [[nodiscard]] u32 max_ctx_offset() const { return max_ctx_offset_; }
   /// The first instruction of the program's own exception callback; 0: it has none.
   [[nodiscard]] u32 exception_callback() const { return exception_callback_; }
   /// It stores into its packet (kernel: env->seen_direct_write).
@@ -150,6 +152,7 @@ class Verified {
   u64 memory_ = 0;
   bool writes_packet_ = false;
   bool throws_ = false;
+  u32 max_ctx_offset_ = 0;
   u32 exception_callback_ = 0;
 };
 

@@ -1,7 +1,8 @@
 // Runs the programs of objects on packets, on skep and on the kernel of this machine, and prints what
 // differs: errno, return value, bytes and context out, the maps afterwards.
-//   corpus_compare PACKETS.tsv OBJECT...
-// All packets of a program run on one load, in their order. Exit status 0: nothing differs.
+//   corpus_compare [--seed] [--elements FILE] [--no-jit] PACKETS.tsv OBJECT...
+// All packets of a program run on one load, in their order; --seed and --elements put elements into its maps
+// before (seeding.hpp). Exit status 0: nothing differs.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,13 +10,18 @@
 
 #include "client/linux_kernel.hpp"
 #include "corpus/recording.hpp"
+#include "corpus/seeding.hpp"
 #include "loader/loader.hpp"
 #include "runtime/user_kernel.hpp"
 
 namespace skep::corpus {
 namespace {
 
-using Bytes = std::vector<std::byte>;
+struct Options {
+  bool seed = false, jit = true;
+  std::string elements, packets;
+  std::vector<std::string> objects;
+};
 
 class Quiet final : public loader::Diagnostics {
  public:
@@ -75,10 +81,6 @@ Outcome run(Side& side, ProgType type, const Bytes& packet) {
   return {0, result->retval, result->data_size_out, result->data_out, result->ctx_out};
 }
 
-bool is_percpu(MapType type) {
-  return type == MapType::percpu_array || type == MapType::percpu_hash || type == MapType::lru_percpu_hash;
-}
-
 /// Keys and values in order; values of processors sorted: which one ran is chance.
 std::string dump(Kernel& kernel, const loader::LoadedMap& map) {
   const auto info = kernel.map_info(map.handle.fd());
@@ -131,14 +133,20 @@ void compare_program(Side& ours, Side& linux, const loader::ProgramDef& program,
   }
 }
 
-int compare(const std::string& packets_path, const std::vector<std::string>& objects) {
-  const Packets packets = read_packets(packets_path);
+void fill(Side& side, const Options& options) {
+  if (!side.refused.empty()) return;
+  if (options.seed) seed(side.kernel, side.object);
+  if (!options.elements.empty()) put_elements(side.kernel, side.object, options.elements);
+}
+
+int compare(const Options& options) {
+  const Packets packets = read_packets(options.packets);
   loader::ObjectSpec everything;
   everything.programs.emplace_back().attach_needs_btf = true;
   const loader::MachineEnvironment machine = loader::machine_environment(everything);
   client::LinuxKernel linux;
   Count count;
-  for (const std::string& path : objects) {
+  for (const std::string& path : options.objects) {
     Quiet quiet;
     auto spec = loader::open_object(path, &quiet);
     if (!spec) {
@@ -146,11 +154,15 @@ int compare(const std::string& packets_path, const std::vector<std::string>& obj
       return 2;
     }
     for (u32 i = 0; i < spec->programs.size(); ++i) {
-      auto kernel = runtime::UserKernel::create({});
+      runtime::Config config;
+      config.no_jit = !options.jit;
+      auto kernel = runtime::UserKernel::create(config);
       if (!kernel) return 2;
       Side ours{**kernel}, theirs{linux};
       load(ours, *spec, i, machine.environment);
       load(theirs, *spec, i, machine.environment);
+      fill(ours, options);
+      fill(theirs, options);
       compare_program(ours, theirs, spec->programs[i], packets, count);
     }
   }
@@ -162,12 +174,30 @@ int compare(const std::string& packets_path, const std::vector<std::string>& obj
 }  // namespace skep::corpus
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::cerr << "corpus_compare PACKETS.tsv OBJECT...\n";
+  skep::corpus::Options options;
+  std::vector<std::string> words(argv + 1, argv + argc);
+  while (!words.empty() && words.front().starts_with("--")) {
+    const std::string word = words.front();
+    words.erase(words.begin());
+    if (word == "--seed") {
+      options.seed = true;
+    } else if (word == "--no-jit") {
+      options.jit = false;
+    } else if (word == "--elements" && !words.empty()) {
+      options.elements = words.front();
+      words.erase(words.begin());
+    } else {
+      words.clear();
+    }
+  }
+  if (words.size() < 2) {
+    std::cerr << "corpus_compare [--seed] [--elements FILE] [--no-jit] PACKETS.tsv OBJECT...\n";
     return 2;
   }
+  options.packets = words.front();
+  options.objects.assign(words.begin() + 1, words.end());
   try {
-    return skep::corpus::compare(argv[1], {argv + 2, argv + argc});
+    return skep::corpus::compare(options);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 2;

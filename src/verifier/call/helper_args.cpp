@@ -229,7 +229,9 @@ Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, const
     case Arg::map_key: {
       if (meta.map == nullptr) return e.reject(EACCES, "invalid map_ptr to access map->key\n");
       CHECK(check_helper_mem(regno, static_cast<s32>(meta.map->key_size), Access::read, false, nullptr));
-      if (meta.map->type == MapType::array || meta.map->type == MapType::percpu_array)
+      // Another array, of another size, may stand at run time where an F_INNER_MAP array stands now.
+      if ((meta.map->type == MapType::array || meta.map->type == MapType::percpu_array) &&
+          (meta.map->flags & uapi::F_INNER_MAP) == 0)
         return constant_map_key(regs()[regno], meta.map->key_size, meta.const_map_key);
       return passed;
     }
@@ -377,7 +379,7 @@ Status Walk::record_call_map(const CallMeta& meta) {
 Status Walk::record_tail_call_key(const CallMeta& meta) {
   if (meta.func_id != fn_id::tail_call) return passed;
   if (meta.map == nullptr || meta.map->type != MapType::prog_array)
-    return e.reject(EINVAL, "kernel subsystem misconfigured verifier\n");
+    return e.reject(EINVAL, "expected prog array map for tail call");  // without a newline, as there
   const RegState& key = regs()[3];
   InsnAux& at = aux();
   const u64 value = key.num.var_off.value;

@@ -263,6 +263,7 @@ Status Walk::check_ctx_access(u32 regno, s32 off, u32 size, Access access, s32 v
     return Status(EACCES);
   }
   aux().ctx_field_size = found->field_size;
+  e.max_ctx_offset = std::max(e.max_ctx_offset, static_cast<u32>(off) + size);
   if (access == Access::write || value_regno < 0) return passed;
   return fill_from_ctx(regs()[value_regno], found->kind);
 }
