@@ -17,7 +17,8 @@ struct KernelField {
   s16 offset = 0;
 };
 
-/// The field of `size` bytes at `off` of struct `type` of `types`, or nothing if it is not here: struct
+/// The field of `size` bytes at `off` of struct `type` of `types`, or nothing if it is not here: what
+/// progs::kernel_field_rows lists, struct
 /// bpf_map's numbers, struct sk_buff where the kernel that `types` is of has it laid out as ours.
 [[nodiscard]] std::optional<KernelField> kernel_field(const btf::Btf& types, u32 type, s32 off, u32 size);
 

@@ -3,93 +3,23 @@
 
 #include <linux/inet_diag.h>
 #include <linux/neighbour.h>
-#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
-#include "base/bytes.hpp"
+#include "helpers/clock.hpp"
+#include "helpers/netlink_question.hpp"
 
 namespace skep::helpers {
-namespace {
-
-class Socket {
- public:
-  Socket(int family, int type, int protocol) : fd_(::socket(family, type | SOCK_CLOEXEC, protocol)) {}
-  ~Socket() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  [[nodiscard]] int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-/// One netlink request with its attributes, and the one message that answers it.
-template <class Body>
-class Question {
- public:
-  Question(u16 type, const Body& body) {
-    header_.nlmsg_type = type;
-    header_.nlmsg_flags = NLM_F_REQUEST;
-    std::memcpy(bytes_.data() + sizeof header_, &body, sizeof body);
-    used_ = NLMSG_ALIGN(sizeof header_ + sizeof body);
-  }
-  void put(u16 type, const void* data, std::size_t size) {
-    const rtattr attribute{static_cast<u16>(RTA_LENGTH(size)), type};
-    std::memcpy(bytes_.data() + used_, &attribute, sizeof attribute);
-    std::memcpy(bytes_.data() + used_ + sizeof attribute, data, size);
-    used_ += RTA_SPACE(size);
-  }
-  /// The answer's bytes behind the netlink header; empty: an error, or nothing of that kind.
-  [[nodiscard]] ByteView ask(int bus) {
-    const Socket socket(AF_NETLINK, SOCK_RAW, bus);
-    header_.nlmsg_len = static_cast<u32>(used_);
-    std::memcpy(bytes_.data(), &header_, sizeof header_);
-    if (socket.fd() < 0 || ::send(socket.fd(), bytes_.data(), used_, 0) < 0) return {};
-    const ssize_t got = ::recv(socket.fd(), answer_.data(), answer_.size(), 0);
-    if (got < static_cast<ssize_t>(sizeof(nlmsghdr))) return {};
-    const auto header = load<nlmsghdr>(answer_.data());
-    if (header.nlmsg_type == NLMSG_ERROR || header.nlmsg_type == NLMSG_DONE) return {};
-    const auto size = std::min<std::size_t>(static_cast<std::size_t>(got), header.nlmsg_len);
-    return ByteView(answer_).first(size).subspan(NLMSG_HDRLEN);
-  }
-
- private:
-  nlmsghdr header_{};
-  std::size_t used_ = 0;
-  alignas(8) std::array<std::byte, 512> bytes_{};
-  alignas(8) std::array<std::byte, 8192> answer_{};
-};
-
-/// Calls each(type, bytes) for the attributes in `bytes`.
-template <class Each>
-void attributes(ByteView bytes, Each each) {
-  while (bytes.size() >= sizeof(rtattr)) {
-    const auto attribute = load<rtattr>(bytes.data());
-    if (attribute.rta_len < sizeof(rtattr) || attribute.rta_len > bytes.size()) return;
-    each(attribute.rta_type, bytes.first(attribute.rta_len).subspan(sizeof(rtattr)));
-    bytes = bytes.subspan(std::min<std::size_t>(RTA_ALIGN(attribute.rta_len), bytes.size()));
-  }
-}
-u32 word(ByteView bytes) { return bytes.size() >= 4 ? load<u32>(bytes.data()) : 0; }
-void copy_address(ByteView from, IpAddress& to) {
-  std::memcpy(to.data(), from.data(), std::min(from.size(), sizeof to));
-}
-
-}  // namespace
-
 bool find_interface(u32 ifindex, Interface& found) {
-  const Socket socket(AF_INET, SOCK_DGRAM, 0);
+  const HostSocket socket(AF_INET, SOCK_DGRAM, 0);
   ifreq request{};
   request.ifr_ifindex = static_cast<int>(ifindex);
   if (ifindex == 0 || socket.fd() < 0 || ::ioctl(socket.fd(), SIOCGIFNAME, &request) != 0) return false;
@@ -100,8 +30,35 @@ bool find_interface(u32 ifindex, Interface& found) {
   if (::ioctl(socket.fd(), SIOCGIFHWADDR, &request) != 0) return false;
   std::memcpy(found.address.data(), request.ifr_hwaddr.sa_data, found.address.size());
   const auto type = request.ifr_hwaddr.sa_family;
+  if (::ioctl(socket.fd(), SIOCGIFFLAGS, &request) == 0) found.flags = static_cast<u16>(request.ifr_flags);
   found.hard_header_len = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0;
   return true;
+}
+
+void describe_device(progs::NetDevice& device, progs::Net& net) {
+  Interface found;
+  if (find_interface(device.ifindex, found)) {
+    device.mtu = found.mtu;
+    device.hard_header_len = static_cast<u16>(found.hard_header_len);
+    std::memcpy(device.name.data(), found.name.data(), device.name.size());
+    std::memcpy(device.address.data(), found.address.data(), found.address.size());
+    device.flags = found.flags;
+  }
+  struct stat info{};
+  if (::stat("/proc/thread-self/ns/net", &info) == 0) net.inum = static_cast<u32>(info.st_ino);
+  net.cookie = netns_cookie();
+  device.net = &net;
+  device.dev_addr = &device.address;
+}
+
+u64 netns_cookie() {
+  constexpr int so_netns_cookie = 71;
+  const HostSocket socket(AF_INET, SOCK_DGRAM, 0);
+  u64 cookie = 0;
+  socklen_t size = sizeof cookie;
+  const bool known =
+      socket.fd() >= 0 && ::getsockopt(socket.fd(), SOL_SOCKET, so_netns_cookie, &cookie, &size) == 0;
+  return known ? cookie : 0;
 }
 
 Route find_route(const RouteQuery& query) {
@@ -189,12 +146,49 @@ std::optional<std::array<u8, 6>> find_neighbour(u32 ifindex, bool ipv6, const Ip
   return found;
 }
 
+namespace {
+
+/// What struct tcp_info tells of struct tcp_sock; older kernels give less of it.
+void take_tcp_info(ByteView bytes, progs::TcpSock& found) {
+  tcp_info info{};
+  std::memcpy(&info, bytes.data(), std::min(bytes.size(), sizeof info));
+  constexpr u32 established = 1;
+  const auto set = [&](u16 user_offset, auto value) {
+    found.set(progs::tcp_kernel_offset(user_offset), value);
+  };
+  set(0, info.tcpi_snd_cwnd);
+  set(4, u32{info.tcpi_rtt << 3});
+  set(8, info.tcpi_min_rtt);
+  set(12, info.tcpi_snd_ssthresh);
+  set(28, info.tcpi_snd_mss);
+  set(44, info.tcpi_state == established ? info.tcpi_unacked : u32{0});  // of a listening one: its backlog
+  set(48, info.tcpi_retrans);
+  set(52, info.tcpi_total_retrans);
+  set(56, info.tcpi_segs_in);
+  set(60, info.tcpi_data_segs_in);
+  set(64, info.tcpi_segs_out);
+  set(68, info.tcpi_data_segs_out);
+  set(72, info.tcpi_lost);
+  set(76, info.tcpi_state == established ? info.tcpi_sacked : u32{0});
+  set(80, u64{info.tcpi_bytes_received});
+  set(88, u64{info.tcpi_bytes_acked});
+  set(96, info.tcpi_dsack_dups);
+  set(100, info.tcpi_delivered);
+  set(104, info.tcpi_delivered_ce);
+  set(108, info.tcpi_retransmits);
+  found.set(progs::TcpSock::lsndtime_offset,
+            static_cast<u32>(jiffies_now() - ms_to_jiffies(info.tcpi_last_data_sent)));
+}
+
+}  // namespace
+
 bool find_socket(const SocketQuery& query, progs::TcpSock& found) {
   const std::size_t size = query.ipv6 ? 16 : 4;
   inet_diag_req_v2 body{};
   body.sdiag_family = query.ipv6 ? AF_INET6 : AF_INET;
   body.sdiag_protocol = query.tcp ? IPPROTO_TCP : IPPROTO_UDP;
   body.idiag_states = ~0u;
+  if (query.tcp) body.idiag_ext = 1u << (INET_DIAG_INFO - 1);
   // Of TCP sockets the source is the local side, of UDP sockets the remote one (inet_diag's history).
   std::memcpy(query.tcp ? body.id.idiag_src : body.id.idiag_dst, query.local.data(), size);
   std::memcpy(query.tcp ? body.id.idiag_dst : body.id.idiag_src, query.remote.data(), size);
@@ -223,6 +217,10 @@ bool find_socket(const SocketQuery& query, progs::TcpSock& found) {
     std::memcpy(sock.v6_rcv_saddr.data(), message.id.idiag_src, 16);
     std::memcpy(sock.v6_daddr.data(), message.id.idiag_dst, 16);
   }
+  attributes(answer.subspan(NLMSG_ALIGN(sizeof(inet_diag_msg))), [&](u16 type, ByteView bytes) {
+    if (type == INET_DIAG_INFO) take_tcp_info(bytes, found);
+    if (type == INET_DIAG_MARK) sock.mark = word(bytes);
+  });
   return true;
 }
 

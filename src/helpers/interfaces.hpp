@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/types.hpp"
+#include "progs/net_device.hpp"
 #include "progs/sock.hpp"
 
 namespace skep::helpers {
@@ -15,9 +16,16 @@ struct Interface {
   u32 hard_header_len = 14;
   std::array<u8, 6> address{};
   std::array<char, 16> name{};
+  u32 flags = 0;  ///< IFF_UP, ...
 };
 /// False: there is no such interface.
 [[nodiscard]] bool find_interface(u32 ifindex, Interface& found);
+
+/// Fills in what programs may read of the interface `device.ifindex` and of its network namespace, which
+/// `net` becomes: both stay where they are from then on.
+void describe_device(progs::NetDevice& device, progs::Net& net);
+/// Of the calling thread's network namespace; 0: not known.
+[[nodiscard]] u64 netns_cookie();
 
 /// An IPv4 address is the first word; network order.
 using IpAddress = std::array<u32, 4>;

@@ -5,9 +5,10 @@ namespace skep::helpers {
 namespace {
 
 using Family = std::span<const KernelFunctionRow> (*)();
-constexpr Family families[] = {
-    section_kernel_functions,   iterator_kernel_functions,  object_kernel_functions, dynptr_kernel_functions,
-    exception_kernel_functions, workqueue_kernel_functions, lock_kernel_functions};
+constexpr Family families[] = {section_kernel_functions,   iterator_kernel_functions,
+                               object_kernel_functions,    dynptr_kernel_functions,
+                               exception_kernel_functions, workqueue_kernel_functions,
+                               lock_kernel_functions,      conntrack_kernel_functions};
 
 /// Numbers count through the families in their order.
 const KernelFunctionRow* find(s32 id) {
@@ -36,6 +37,17 @@ s32 kernel_function_id(std::string_view name) {
 std::string_view kernel_function_name(s32 id) {
   const KernelFunctionRow* row = find(id);
   return row != nullptr ? row->name : std::string_view{};
+}
+
+btf::ObjectType::Destructor kernel_object_destructor(std::string_view name) {
+  struct Row {
+    std::string_view name;
+    btf::ObjectType::Destructor release;
+  };
+  constexpr Row rows[] = {{"nf_conn", release_connection}};
+  for (const Row& row : rows)
+    if (row.name == name) return row.release;
+  return nullptr;
 }
 
 HelperFn kernel_function(s32 id) {

@@ -26,6 +26,10 @@ struct KernelFunctionRow {
 [[nodiscard]] std::span<const KernelFunctionRow> exception_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> lock_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> workqueue_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> conntrack_kernel_functions();
+
+/// bpf_ct_release()
+void release_connection(void* connection);
 
 /// What bpf_local_irq_save() and bpf_res_spin_lock_irqsave() find on x86-64 where interrupts are enabled.
 inline constexpr u64 interrupts_enabled = 1u << 9 | 1u << 1;

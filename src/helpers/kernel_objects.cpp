@@ -114,6 +114,4 @@ constexpr KernelFunctionRow rows[] = {
 
 std::span<const KernelFunctionRow> object_kernel_functions() { return rows; }
 
-btf::ObjectType::Destructor kernel_object_destructor(std::string_view) { return nullptr; }
-
 }  // namespace skep::helpers

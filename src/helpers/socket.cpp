@@ -1,7 +1,6 @@
 // Helpers that find the host's sockets and look at them (kernel: net/core/filter.c). A socket that a program
 // looked up is a copy of what sock_diag says, made for it and gone when it is released.
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -116,17 +115,7 @@ u64 to_unix_sock(u64 sock, u64, u64, u64, u64, RunContext*) {
 /// sock_diag does not say which TCP socket carries a part of a multipath connection.
 u64 to_mptcp_sock(u64, u64, u64, u64, u64, RunContext*) { return 0; }
 
-/// Of the network namespace, through a socket in it.
-u64 get_netns_cookie(u64, u64, u64, u64, u64, RunContext*) {
-  constexpr int so_netns_cookie = 71;
-  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return 0;
-  u64 cookie = 0;
-  socklen_t size = sizeof cookie;
-  if (::getsockopt(fd, SOL_SOCKET, so_netns_cookie, &cookie, &size) != 0) cookie = 0;
-  ::close(fd);
-  return cookie;
-}
+u64 get_netns_cookie(u64, u64, u64, u64, u64, RunContext*) { return netns_cookie(); }
 
 u64 sk_cgroup_id(u64, u64, u64, u64, u64, RunContext*) {
   constexpr u64 root = 1;

@@ -3,7 +3,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,16 +12,11 @@
 #include <string>
 
 #include "base/fd.hpp"
+#include "helpers/clock.hpp"
 #include "helpers/families.hpp"
 
 namespace skep::helpers {
 namespace {
-
-u64 clock_ns(clockid_t clock) {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return static_cast<u64>(now.tv_sec) * 1'000'000'000u + static_cast<u64>(now.tv_nsec);
-}
 
 u64 ktime_get_ns(u64, u64, u64, u64, u64, RunContext*) { return clock_ns(CLOCK_MONOTONIC); }
 u64 ktime_get_boot_ns(u64, u64, u64, u64, u64, RunContext*) { return clock_ns(CLOCK_BOOTTIME); }
@@ -41,12 +35,7 @@ u64 get_prandom_u32(u64, u64, u64, u64, u64, RunContext* run) {
   return x * 0x2545f4914f6cdd1d >> 32;
 }
 
-/// Ticks since boot, counted as on kernels of 250 Hz: they begin five minutes before their 32-bit wrap.
-u64 jiffies64(u64, u64, u64, u64, u64, RunContext*) {
-  constexpr u64 ticks_per_second = 250;
-  constexpr u64 initial = u64{UINT32_MAX} + 1 - 300 * ticks_per_second;
-  return initial + clock_ns(CLOCK_MONOTONIC_COARSE) / (1'000'000'000u / ticks_per_second);
-}
+u64 jiffies64(u64, u64, u64, u64, u64, RunContext*) { return jiffies_now(); }
 
 /// Of the processor that the thread runs on.
 u64 get_numa_node_id(u64, u64, u64, u64, u64, RunContext*) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <optional>
 
+#include "helpers/interfaces.hpp"
 #include "helpers/skb.hpp"
 #include "net/buffers.hpp"
 #include "net/forwarder.hpp"
@@ -134,6 +135,7 @@ bool TcHook::Buffers::transmit(u32 ifindex, bool ingress, std::span<const std::b
 TcHook::TcHook(u32 ifindex, TcDirection direction, const RunContext& run)
     : run_(run), direction_(direction), buffers_(std::make_unique<Buffers>()) {
   device_.ifindex = ifindex;
+  helpers::describe_device(device_, net_);
   run_.packets = buffers_.get();
 }
 TcHook::~TcHook() = default;

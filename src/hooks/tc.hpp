@@ -49,6 +49,7 @@ class TcHook {
   RunContext run_;
   TcDirection direction_;
   progs::NetDevice device_{};
+  progs::Net net_{};
   std::unique_ptr<Buffers> buffers_;
   net::Counter pass_, drop_, redirect_, bad_redirect_;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/rcu.hpp"
+#include "helpers/interfaces.hpp"
 #include "kernel/uapi.hpp"
 
 namespace skep::hooks {
@@ -17,6 +18,7 @@ void XdpProgram::set_name(std::string_view text) {
 
 XdpHook::XdpHook(u32 ifindex, const RunContext& run) : run_(run) {
   device_.ifindex = ifindex;
+  helpers::describe_device(device_, net_);
   rxq_.dev = &device_;
 }
 

@@ -65,6 +65,7 @@ class XdpHook {
 
   RunContext run_;
   progs::NetDevice device_{};
+  progs::Net net_{};
   progs::XdpRxqInfo rxq_{};
   std::array<net::Counter, 5> verdicts_;
   net::Counter invalid_;

@@ -4,6 +4,7 @@
 #pragma once
 #include <array>
 #include <cstddef>
+#include <cstring>
 
 #include "base/types.hpp"
 
@@ -49,8 +50,14 @@ static_assert(offsetof(Sock, protocol) == 532 && offsetof(Sock, type) == 534 && 
 
 /// struct tcp_sock: what struct bpf_tcp_sock shows stands somewhere in `rest` (tcp_sock_fields).
 struct TcpSock {
+  static constexpr u16 lsndtime_offset = 1584;
   Sock sock{};
   std::array<u8, 2304 - sizeof(Sock)> rest{};
+  /// The field at that offset of the kernel's struct.
+  template <class T>
+  void set(u16 offset, T value) {
+    std::memcpy(rest.data() + offset - sizeof(Sock), &value, sizeof value);
+  }
 };
 static_assert(sizeof(TcpSock) == 2304);
 
@@ -88,5 +95,12 @@ inline constexpr TcpSockField tcp_sock_fields[] = {
     {104, 1696, 4},  // delivered_ce
     {108, 1249, 1},  // icsk_retransmits
 };
+
+/// Of the field of struct bpf_tcp_sock that begins there.
+constexpr u16 tcp_kernel_offset(u16 user_offset) {
+  for (const TcpSockField& field : tcp_sock_fields)
+    if (field.user_off == user_offset) return field.kernel_off;
+  return 0;
+}
 
 }  // namespace skep::progs

@@ -3,6 +3,7 @@
 #include <net/if.h>
 
 #include "helpers/checksum.hpp"
+#include "helpers/interfaces.hpp"
 #include "helpers/skb.hpp"
 #include "helpers/socket_storage.hpp"
 #include "runtime/test_run_parts.hpp"
@@ -69,6 +70,7 @@ class SkbRun {
     user_ = TRY(read_context<UserSkb>(spec));
     device_.ifindex = loopback_ifindex;
     if (user_ && user_->ifindex > loopback_ifindex) TRY(find_device());
+    helpers::describe_device(device_, net_);
     std::memcpy(buffer_.data() + headroom, spec.data_in.data(), size);
     const u32 room = (size + 63) / 64 * 64 + headroom + helpers::skb_tailroom_reserved;  // as bpf_test_init()
     helpers::skb_build(skb_, buffer_.data(), room, headroom, size, &device_);
@@ -182,6 +184,7 @@ class SkbRun {
   /// Aligned as the kernel's allocator gives it: programs that look at a pointer's low byte see the same.
   alignas(512) std::array<std::byte, test_page> buffer_{};
   progs::NetDevice device_{};
+  progs::Net net_{};
   progs::Sock sock_{};
   helpers::SocketStorage storage_;
   Skb skb_{};

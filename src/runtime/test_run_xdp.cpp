@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/limits.hpp"
+#include "helpers/interfaces.hpp"
 #include "progs/sk_buff.hpp"
 #include "progs/xdp_buff.hpp"
 #include "runtime/test_run_parts.hpp"
@@ -84,6 +85,7 @@ class XdpRun {
   /// Runs on the same buffer each time: each run finds what the one before left. EINTR: interrupted.
   Result<void> run(const BurstEntry& entry, RunContext& run, const TestRunSpec& spec, TestRunResult& result) {
     device_.ifindex = md_.ingress_ifindex != 0 ? md_.ingress_ifindex : loopback_ifindex;
+    helpers::describe_device(device_, net_);
     rxq_.dev = &device_;
     rxq_.queue_index = md_.rx_queue_index;
     std::memcpy(buffer_.data() + headroom_, linear_.data(), linear_.size());
@@ -129,6 +131,7 @@ class XdpRun {
   bool has_ctx_ = false;
   u32 headroom_ = 0;
   progs::NetDevice device_;
+  progs::Net net_;
   progs::XdpRxqInfo rxq_;
   progs::XdpBuff xdp_;
 };

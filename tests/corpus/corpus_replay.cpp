@@ -306,12 +306,14 @@ class Replay {
       const auto info = kernel().map_info(map);
       if (!info) return false;
       const Elements now = elements_of(map, *info);
-      if (now == elements) continue;
+      // Values of a struct may hold objects that nobody sees from outside: writing them lets these go.
+      const bool may_hold_objects = info->btf_value_type_id != 0;
+      if (now == elements && !may_hold_objects) continue;
       for (const auto& [key, value] : now)
         if (!elements.contains(key) && !kernel().map_delete_elem(map, key)) return false;
       for (const auto& [key, value] : elements) {
         const auto found = now.find(key);
-        if ((found == now.end() || found->second != value) &&
+        if ((found == now.end() || found->second != value || may_hold_objects) &&
             !kernel().map_update_elem(map, key, value, uapi::ANY))
           return false;
       }
