@@ -38,6 +38,7 @@ struct Free {
   void operator()(skep_map* m) const { skep_map_close(m); }
   void operator()(skep_ring* r) const { skep_ring_close(r); }
   void operator()(skep_events* e) const { skep_events_close(e); }
+  void operator()(skep_code* c) const { skep_code_free(c); }
 };
 }  // namespace detail
 
@@ -154,12 +155,29 @@ class Program {
 };
 
 /// What a thread needs to run programs.
+/// Bare instructions, eight bytes each; see skep_code_load() and skep_code_load_unverified().
+class Code {
+ public:
+  explicit Code(skep_code* code) : code_(code) {}
+  [[nodiscard]] const skep_code* get() const { return code_.get(); }
+
+ private:
+  std::unique_ptr<skep_code, detail::Free> code_;
+};
+
 class Worker {
  public:
   explicit Worker(skep_worker* worker) : worker_(worker) {}
   /// Runs an XDP program on packets, in place; see skep_xdp_run().
   Expected<void> run(Program program, std::span<skep_packet> packets) {
     return detail::check(skep_xdp_run(worker_.get(), program.get(), packets.data(), packets.size()));
+  }
+  /// Runs bare instructions on memory, in place: R0.
+  Expected<uint64_t> run(const Code& code, std::span<std::byte> memory) {
+    uint64_t r0 = 0;
+    if (const int r = skep_code_run(worker_.get(), code.get(), memory.data(), memory.size(), &r0); r < 0)
+      return detail::failure(r);
+    return r0;
   }
 
  private:
@@ -230,6 +248,16 @@ class Kernel {
   }
   [[nodiscard]] Expected<Object> load_file(const std::string& path) {
     if (auto* o = skep_object_load_file(kernel_.get(), path.c_str())) return Object(o);
+    return detail::failure();
+  }
+  [[nodiscard]] Expected<Code> code(std::span<const unsigned char> insns) {
+    if (auto* c = skep_code_load(kernel_.get(), insns.data(), insns.size())) return Code(c);
+    return detail::failure();
+  }
+  /// NOT VERIFIED: only for instructions that you trust as your own machine code. They may never end.
+  [[nodiscard]] Expected<Code> code_unverified(std::span<const unsigned char> insns, uint32_t prog_type = 0) {
+    if (auto* c = skep_code_load_unverified(kernel_.get(), insns.data(), insns.size(), prog_type))
+      return Code(c);
     return detail::failure();
   }
   [[nodiscard]] Expected<Worker> worker() {

@@ -18,7 +18,8 @@ Result<BareCode> BareCode::verified(UserKernel& kernel, std::span<const isa::Ins
   spec.license = "GPL";
   BareCode bare;
   bare.kernel_ = &kernel;
-  bare.program_ = TRY(kernel.prog_load(spec, {.level = log != nullptr ? 1u : 0u, .size = log != nullptr ? 1u << 24 : 0u}, log));
+  bare.program_ = TRY(kernel.prog_load(
+      spec, {.level = log != nullptr ? 1u : 0u, .size = log != nullptr ? 1u << 24 : 0u}, log));
   return bare;
 }
 

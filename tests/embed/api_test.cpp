@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <skep/skep.hpp>
@@ -252,6 +253,52 @@ TEST(Embed, ConsumersOfADaemonsMaps) {
   daemon.stop();
   EXPECT_EQ(events->poll(10000, [&](const skep_event&) {}).error().code, ENOTCONN);
   EXPECT_EQ(Kernel::connect("/nonexistent").has_value(), false);
+}
+
+// r0 = *(u32 *)(r1 + 0); *(u32 *)(r1 + 4) = r0; exit
+constexpr std::array<unsigned char, 24> copies = {0x61, 0x10, 0, 0, 0,    0, 0, 0, 0x63, 0x01, 4, 0,
+                                                  0,    0,    0, 0, 0x95, 0, 0, 0, 0,    0,    0, 0};
+// r0 = *(u64 *)(r1 + 0); r0 += r2; exit
+constexpr std::array<unsigned char, 24> adds_size = {0x79, 0x10, 0, 0, 0,    0, 0, 0, 0x0f, 0x20, 0, 0,
+                                                     0,    0,    0, 0, 0x95, 0, 0, 0, 0,    0,    0, 0};
+
+TEST(Embed, RunsBareInstructionsOnBothEngines) {
+  for (const bool no_jit : {false, true}) {
+    auto kernel = Kernel::create({.no_jit = no_jit, .cpus = 1, .trace = {}});
+    ASSERT_TRUE(kernel) << kernel.error().what;
+    auto worker = kernel->worker();
+    ASSERT_TRUE(worker) << worker.error().what;
+    std::array<std::byte, 8> memory{std::byte{7}, std::byte{1}};
+    auto code = kernel->code(copies);
+    ASSERT_TRUE(code) << code.error().what << code.error().log;
+    auto r0 = worker->run(*code, memory);
+    ASSERT_TRUE(r0) << r0.error().what;
+    EXPECT_EQ(*r0, 0x107u);
+    EXPECT_EQ(memory[4], std::byte{7});
+    EXPECT_EQ(memory[5], std::byte{1});
+    auto small = worker->run(*code, std::span(memory).first(4));
+    ASSERT_FALSE(small);
+    EXPECT_EQ(small.error().code, EINVAL);
+
+    auto trusted = kernel->code_unverified(adds_size);
+    ASSERT_TRUE(trusted) << trusted.error().what;
+    std::array<std::byte, 16> more{std::byte{1}};
+    r0 = worker->run(*trusted, more);
+    ASSERT_TRUE(r0) << r0.error().what;
+    EXPECT_EQ(*r0, 17u);
+  }
+}
+
+TEST(Embed, RefusesWhatIsNoProgram) {
+  auto kernel = Kernel::create({.no_jit = false, .cpus = 1, .trace = {}});
+  ASSERT_TRUE(kernel) << kernel.error().what;
+  auto refused = kernel->code(adds_size);  // R2 is not set in a program that is verified
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().log, ::testing::HasSubstr("invalid bpf_context access"));
+  const std::span all(copies);
+  EXPECT_FALSE(kernel->code_unverified(all.first(20)));  // not whole instructions
+  EXPECT_FALSE(kernel->code_unverified(all.first(16)));  // runs out of its end
+  EXPECT_FALSE(kernel->code_unverified({}));
 }
 
 }  // namespace

@@ -55,4 +55,24 @@ run 255 skep run nosuch.o --port pcap:in.pcap
 run 255 skep run "$objects/rejected.bpf.o" --port pcap:in.pcap
 contains "a refused program: its log" "invalid access to packet" "$err"
 run 255 skep run
+
+# bare instructions: r0 = *(u32 *)(r1 + 0); *(u32 *)(r1 + 4) = r0; exit
+copies="61 10 00 00 00 00 00 00  63 01 04 00 00 00 00 00  95 00 00 00 00 00 00 00"
+echo "$copies" >copies.hex
+for how in "--engine interpreter" "--engine jit" "--engine jit --unverified" "--no-jit --unverified"; do
+  # shellcheck disable=SC2086  # words of the command line
+  run 0 skep run --raw copies.hex --mem 0701000000000000 $how
+  equal "bare instructions, $how" $'r0: 0x107\nmem: 0701000007010000' "$out"
+done
+run 0 skep run --raw copies.hex --mem 0701000000000000 --json
+contains "as JSON" '"r0":"0x107"' "$(tr -d ' ' <<<"$out")"
+run 255 skep run --raw copies.hex --mem 07
+one_line "too little memory" "$err"
+run 255 skep run --raw copies.hex --mem 07 --engine steam
+one_line "no such engine" "$err"
+run 255 skep run --raw nosuch.hex
+one_line "no such file of instructions" "$err"
+echo "95 00 00" >cut.hex
+run 255 skep run --raw cut.hex --unverified
+one_line "half an instruction" "$err"
 finish
