@@ -3,10 +3,19 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
-#include <linux/icmp.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+
+/* linux/icmp.h includes the C library's headers for the host, which a machine without 32-bit ones lacks. */
+struct icmphdr {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__be32 rest;
+};
+#define ICMP_ECHOREPLY 0
+#define ICMP_ECHO 8
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
