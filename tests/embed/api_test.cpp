@@ -294,7 +294,7 @@ TEST(Embed, RefusesWhatIsNoProgram) {
   ASSERT_TRUE(kernel) << kernel.error().what;
   auto refused = kernel->code(adds_size);  // R2 is not set in a program that is verified
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().log, ::testing::HasSubstr("invalid bpf_context access"));
+  EXPECT_THAT(refused.error().log, ::testing::HasSubstr("R2 !read_ok"));
   const std::span all(copies);
   EXPECT_FALSE(kernel->code_unverified(all.first(20)));  // not whole instructions
   EXPECT_FALSE(kernel->code_unverified(all.first(16)));  // runs out of its end
