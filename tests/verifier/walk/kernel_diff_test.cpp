@@ -12,8 +12,8 @@
 #include <random>
 
 #include "helpers/table.hpp"
-#include "isa/disasm.hpp"
 #include "verifier/cases.hpp"
+#include "verifier/walk/random_programs.hpp"
 
 namespace skep::verifier {
 namespace {
@@ -309,17 +309,6 @@ bool comparable(ProgType type, const std::vector<Insn>& insns, const std::vector
   return true;
 }
 
-std::string listing(const std::vector<Insn>& insns) {
-  std::string text;
-  for (std::size_t i = 0; i < insns.size(); ++i) {
-    text += std::to_string(i) + ": ";
-    isa::disassemble(text, std::span(insns).subspan(i));
-    text += '\n';
-    if (isa::is_ld_imm64(insns[i])) ++i;
-  }
-  return text;
-}
-
 TEST(KernelDifference, RandomProgramsGetTheKernelsVerdictAndLog) {
   utsname name{};
   uname(&name);
@@ -327,10 +316,8 @@ TEST(KernelDifference, RandomProgramsGetTheKernelsVerdictAndLog) {
     GTEST_SKIP() << "compared only on Linux 6.18, this is " << name.release;
   KernelMaps maps;
   if (!maps.create()) GTEST_SKIP() << "bpf(2) is not allowed here";
-  const char* count_text = std::getenv("SKEP_DIFF_COUNT");
-  const char* seed_text = std::getenv("SKEP_DIFF_SEED");
-  const u32 count = count_text != nullptr ? static_cast<u32>(std::atoi(count_text)) : 400;
-  Maker maker(seed_text != nullptr ? static_cast<u64>(std::atoll(seed_text)) : 1, maps);
+  const u64 count = from_environment("SKEP_DIFF_COUNT", 400);
+  Maker maker(from_environment("SKEP_DIFF_SEED", 1), maps);
 
   std::vector<MapBinding> bindings;
   for (const auto& one : maps.all) bindings.push_back({one->fd, &one->facts});
@@ -362,7 +349,7 @@ TEST(KernelDifference, RandomProgramsGetTheKernelsVerdictAndLog) {
 
   std::vector<char> buffer(4 << 20);
   u32 agreed = 0, unsupported = 0, accepted = 0, failures = 0;
-  for (u32 n = 0; n < count && failures < 5; ++n) {
+  for (u64 n = 0; n < count && failures < 5; ++n) {
     ProgType type = ProgType::xdp;
     std::vector<Insn> insns;
     u32 flags = 0;

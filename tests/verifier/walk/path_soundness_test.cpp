@@ -11,15 +11,17 @@
 #include <sstream>
 
 #include "helpers/table.hpp"
-#include "isa/disasm.hpp"
 #include "isa/semantics.hpp"
 #include "verifier/verify.hpp"
+#include "verifier/walk/random_programs.hpp"
 
 namespace skep::verifier {
 namespace {
 
 using isa::Insn;
 using namespace isa::op;
+using testing::from_environment;
+using testing::listing;
 
 // --- what the log says ---------------------------------------------------------------------------------
 
@@ -320,21 +322,6 @@ std::vector<Insn> random_program(std::mt19937_64& rng) {
   return out;
 }
 
-std::string listing(const std::vector<Insn>& insns) {
-  std::string text;
-  for (std::size_t i = 0; i < insns.size(); ++i) {
-    text += std::to_string(i) + ": ";
-    isa::disassemble(text, std::span(insns).subspan(i));
-    text += '\n';
-  }
-  return text;
-}
-
-u32 from_environment(const char* name, u32 otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr ? static_cast<u32>(std::atoll(text)) : otherwise;
-}
-
 TEST(PathSoundness, TextsOfStatesAreUnderstood) {
   EXPECT_TRUE(holds("-5", ~u64{4}));
   EXPECT_FALSE(holds("P5", 6));
@@ -391,10 +378,10 @@ TEST(PathSoundness, ASignExtendedFillIsAnotherNumber) {
 }
 
 TEST(PathSoundness, EveryValueLiesInItsState) {
-  const u32 count = from_environment("SKEP_PATH_COUNT", 300);
+  const u64 count = from_environment("SKEP_PATH_COUNT", 300);
   std::mt19937_64 rng(from_environment("SKEP_PATH_SEED", 1));
   u64 checked = 0, accepted = 0;
-  for (u32 n = 0; n < count; ++n) {
+  for (u64 n = 0; n < count; ++n) {
     const auto insns = random_program(rng);
     Input input;
     input.type = ProgType::xdp;
