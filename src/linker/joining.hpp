@@ -45,7 +45,10 @@ class Joining {
   Result<void> take_types();
   void index_types();
   Result<void> take_statics();
-  Result<void> take_static(OutSection& section, const btf::Entry& entry, std::optional<u32> from);
+  /// Where the static variables are, by section and name; of two of one name the first.
+  using Statics = std::map<std::pair<u32, std::string_view>, u64>;
+  Result<void> take_static(OutSection& section, const btf::Entry& entry, std::optional<u32> from,
+                           const Statics& statics);
   Result<void> take_records();
   Result<void> take_records(RecordKind kind, const loader::ExtInfo& info);
 
@@ -55,6 +58,7 @@ class Joining {
     std::optional<u32> section;  ///< into Output::sections
     u64 offset = 0;
   };
+  /// This object's first section of that name that becomes part of an output section.
   [[nodiscard]] std::optional<u32> source_named(std::string_view name) const;
 
   Output& out_;
@@ -63,8 +67,9 @@ class Joining {
   loader::ElfFile elf_;
   std::optional<btf::Btf> btf_;
   loader::BtfExt ext_;
-  std::vector<u32> ids_;        ///< of types, in the output's terms
-  std::vector<Placed> placed_;  ///< by section
+  std::vector<u32> ids_;                      ///< of types, in the output's terms
+  std::vector<Placed> placed_;                ///< by section
+  std::map<std::string_view, u32> contents_;  ///< of source_named()
   std::vector<std::optional<u32>> symbols_;
   /// FUNCs and VARs that other objects can see, by name; whether several say it differently.
   std::map<std::string_view, std::vector<Typed>> typed_;

@@ -76,15 +76,17 @@ u32 Joining::section_named(const std::string& name) {
 }
 
 std::optional<u32> Joining::source_named(std::string_view name) const {
-  for (const loader::Section& section : elf_.sections())
-    if (section.name == name && is_content(section)) return section.index;
-  return std::nullopt;
+  const auto found = contents_.find(name);
+  return found != contents_.end() ? std::optional(found->second) : std::nullopt;
 }
 
 Result<void> Joining::place_sections() {
   placed_.resize(elf_.sections().size());
-  for (const loader::Section& section : elf_.sections())
-    if (section.index != 0 && is_content(section)) TRY(place(section));
+  for (const loader::Section& section : elf_.sections()) {
+    if (!is_content(section)) continue;
+    contents_.emplace(section.name, section.index);
+    if (section.index != 0) TRY(place(section));
+  }
   return {};
 }
 
@@ -168,7 +170,7 @@ Result<void> Joining::move_relocations(const loader::Section& section) {
     OutSection& target = out_.sections[*to.section];
     const OutRelocation relocation{rel.offset + to.offset, *symbols_[rel.symbol], rel.type};
     const loader::Symbol& symbol = elf_.symbols()[rel.symbol];
-    if (symbol.type == STT_SECTION)
+    if (symbol.type == STT_SECTION && symbol.section < SHN_LORESERVE)
       TRY(move_addend(target, relocation.offset, relocation, placed_[symbol.section].offset));
     target.relocations.push_back(relocation);
   }

@@ -52,6 +52,10 @@ void Joining::index_types() {
 }
 
 Result<void> Joining::take_statics() {
+  Statics statics;
+  for (const loader::Symbol& symbol : elf_.symbols())
+    if (symbol.type == STT_OBJECT && symbol.binding == STB_LOCAL)
+      statics.emplace(std::pair(symbol.section, std::string_view(symbol.name)), symbol.value);
   for (u32 id = 1; id <= btf_->type_count(); ++id) {
     const btf::Type& datasec = btf_->type(id);
     if (datasec.kind != btf::Kind::datasec || btf_->name(id) == ".extern") continue;
@@ -59,24 +63,22 @@ Result<void> Joining::take_statics() {
     section.has_datasec = true;
     const std::optional<u32> from = source_named(btf_->name(id));
     if (from && !placed_[*from].section) continue;  // another object's stands for it
-    for (const btf::Entry& entry : btf_->entries(datasec)) TRY(take_static(section, entry, from));
+    for (const btf::Entry& entry : btf_->entries(datasec)) TRY(take_static(section, entry, from, statics));
   }
   return {};
 }
 
-Result<void> Joining::take_static(OutSection& section, const btf::Entry& entry, std::optional<u32> from) {
+Result<void> Joining::take_static(OutSection& section, const btf::Entry& entry, std::optional<u32> from,
+                                  const Statics& statics) {
   const btf::Type& variable = btf_->type(entry.type);
   if (variable.kind != btf::Kind::var || variable.linkage != btf::linkage_static) return {};
   const std::string_view name = btf_->name(entry.type);
-  for (const loader::Symbol& symbol : elf_.symbols()) {
-    if (!from || symbol.section != *from || symbol.type != STT_OBJECT || symbol.binding != STB_LOCAL ||
-        symbol.name != name)
-      continue;
-    section.statics.push_back({ids_[entry.type], placed_[*from].offset + symbol.value, entry.size});
-    return {};
-  }
-  return fail(ENOENT,
-              fmt::format("failed to find symbol for variable '{}' in section '{}'", name, section.name));
+  const auto found = from ? statics.find({*from, name}) : statics.end();
+  if (found == statics.end())
+    return fail(ENOENT,
+                fmt::format("failed to find symbol for variable '{}' in section '{}'", name, section.name));
+  section.statics.push_back({ids_[entry.type], placed_[*from].offset + found->second, entry.size});
+  return {};
 }
 
 Result<void> Joining::take_records() {

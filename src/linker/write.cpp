@@ -12,8 +12,6 @@ namespace skep::linker {
 
 namespace {
 
-constexpr u16 kMachineBpf = 247;  // EM_BPF
-
 class Bytes {
  public:
   template <class T>
@@ -60,6 +58,7 @@ class Writer {
   void order_symbols();
   void write_symbols();
   void write_relocations();
+  [[nodiscard]] Result<void> check_size() const;
   void add_header(Elf64_Shdr header, const std::string& name, ByteView data);
 
   Output out_;
@@ -147,6 +146,11 @@ Result<std::vector<std::byte>> Writer::ext() {
   }
   for (const auto& part : parts) out.append(part);
   return std::move(out).take();
+}
+
+Result<void> Writer::check_size() const {
+  if (file_.size() > limits::max_object_bytes) return fail(E2BIG, "the linked object is larger than 256 MiB");
+  return {};
 }
 
 void Writer::add_header(Elf64_Shdr header, const std::string& name, ByteView data) {
@@ -240,6 +244,7 @@ Result<std::vector<std::byte>> Writer::run() {
     header.sh_size = section.size;
     header.sh_addralign = section.align;
     header.sh_entsize = section.entry_size;
+    TRY(check_size());  // before each section: alignments alone could ask for any amount of memory
     add_header(header, section.name, section.data);
   }
   write_relocations();
@@ -263,7 +268,7 @@ Result<std::vector<std::byte>> Writer::run() {
   head.e_ident[EI_DATA] = ELFDATA2LSB;
   head.e_ident[EI_VERSION] = EV_CURRENT;
   head.e_type = ET_REL;
-  head.e_machine = kMachineBpf;
+  head.e_machine = EM_BPF;
   head.e_version = EV_CURRENT;
   head.e_shoff = file_.size();
   head.e_ehsize = sizeof(Elf64_Ehdr);
@@ -271,9 +276,9 @@ Result<std::vector<std::byte>> Writer::run() {
   head.e_shnum = static_cast<u16>(headers_.size());
   head.e_shstrndx = 1;
   for (const Elf64_Shdr& header : headers_) file_.add(header);
+  TRY(check_size());
   std::vector<std::byte> bytes = std::move(file_).take();
   store(bytes.data(), head);
-  if (bytes.size() > limits::max_object_bytes) return fail(E2BIG, "the linked object is larger than 256 MiB");
   return bytes;
 }
 

@@ -16,8 +16,6 @@ struct EndElf {
 };
 using ElfHandle = std::unique_ptr<Elf, EndElf>;
 
-constexpr u16 kMachineBpf = 247;  // EM_BPF
-
 Result<void> check_kind(Elf* elf, const std::string& file, bool bpf_only) {
   if (elf == nullptr || elf_kind(elf) != ELF_K_ELF)
     return fail(EINVAL, fmt::format("elf: '{}' is not a proper ELF object", file));
@@ -31,7 +29,7 @@ Result<void> check_kind(Elf* elf, const std::string& file, bool bpf_only) {
   if (raw == nullptr) return fail(EINVAL, fmt::format("elf: failed to get ELF header from {}", file));
   auto header = load<Elf64_Ehdr>(raw);
   // libbpf also takes objects of machine 0, which very old compilers made.
-  if (bpf_only && (header.e_type != ET_REL || (header.e_machine != 0 && header.e_machine != kMachineBpf)))
+  if (bpf_only && (header.e_type != ET_REL || (header.e_machine != 0 && header.e_machine != EM_BPF)))
     return fail(EINVAL, fmt::format("elf: {} is not a valid eBPF object file", file));
   return {};
 }

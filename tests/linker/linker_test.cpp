@@ -2,8 +2,10 @@
 // (as bpftool 7.7 `gen object` said of these objects); damaged objects are refused or linked, nothing worse.
 #include "linker/linker.hpp"
 
+#include <elf.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
 
 #include "base/fd.hpp"
@@ -157,6 +159,52 @@ TEST(Linked, DamagedObjectsAreHarmless) {
   }
   EXPECT_GT(linked, 100u);
   EXPECT_GT(refused, 100u);
+}
+
+/// Calls each(header, contents) on the section headers of an object, in place.
+template <class Each>
+void each_section(std::string& object, Each each) {
+  Elf64_Ehdr head;
+  std::memcpy(&head, object.data(), sizeof head);
+  for (u32 i = 1; i < head.e_shnum; ++i) {
+    Elf64_Shdr section;
+    char* place = object.data() + head.e_shoff + i * sizeof section;
+    std::memcpy(&section, place, sizeof section);
+    each(section, object.data() + section.sh_offset);
+    std::memcpy(place, &section, sizeof section);
+  }
+}
+
+TEST(Linked, ASectionSymbolOfNoSectionMovesNothing) {
+  std::string object = bytes_of_object("main");
+  u32 changed = 0;
+  each_section(object, [&](const Elf64_Shdr& section, char* contents) {
+    if (section.sh_type != SHT_SYMTAB) return;
+    for (u64 at = 0; at < section.sh_size; at += sizeof(Elf64_Sym)) {
+      Elf64_Sym symbol;
+      std::memcpy(&symbol, contents + at, sizeof symbol);
+      if (ELF64_ST_TYPE(symbol.st_info) != STT_SECTION) continue;
+      symbol.st_shndx = SHN_ABS;
+      std::memcpy(contents + at, &symbol, sizeof symbol);
+      ++changed;
+    }
+  });
+  ASSERT_GT(changed, 0u);
+  Linker linker;
+  ASSERT_TRUE(linker.add(bytes_of(std::string_view(object)), "absolute"));
+  EXPECT_TRUE(std::move(linker).finish());
+}
+
+TEST(Linked, AlignmentsThatMakeItTooLargeAreRefusedEarly) {
+  std::string object = bytes_of_object("main");
+  each_section(object, [](Elf64_Shdr& section, char*) {
+    if (section.sh_type == SHT_PROGBITS) section.sh_addralign = u64{1} << 28;
+  });
+  Linker linker;
+  ASSERT_TRUE(linker.add(bytes_of(std::string_view(object)), "aligned"));
+  const auto linked = std::move(linker).finish();
+  ASSERT_FALSE(linked);
+  EXPECT_EQ(linked.error().code, E2BIG);
 }
 
 }  // namespace
