@@ -19,18 +19,18 @@
 
 namespace skep::helpers {
 bool find_interface(u32 ifindex, Interface& found) {
-  const HostSocket socket(AF_INET, SOCK_DGRAM, 0);
+  const UniqueFd socket = host_socket(AF_INET, SOCK_DGRAM, 0);
   ifreq request{};
   request.ifr_ifindex = static_cast<int>(ifindex);
-  if (ifindex == 0 || socket.fd() < 0 || ::ioctl(socket.fd(), SIOCGIFNAME, &request) != 0) return false;
+  if (ifindex == 0 || socket.get() < 0 || ::ioctl(socket.get(), SIOCGIFNAME, &request) != 0) return false;
   found.ifindex = ifindex;
   std::memcpy(found.name.data(), request.ifr_name, found.name.size());
-  if (::ioctl(socket.fd(), SIOCGIFMTU, &request) != 0) return false;
+  if (::ioctl(socket.get(), SIOCGIFMTU, &request) != 0) return false;
   found.mtu = static_cast<u32>(request.ifr_mtu);
-  if (::ioctl(socket.fd(), SIOCGIFHWADDR, &request) != 0) return false;
+  if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) return false;
   std::memcpy(found.address.data(), request.ifr_hwaddr.sa_data, found.address.size());
   const auto type = request.ifr_hwaddr.sa_family;
-  if (::ioctl(socket.fd(), SIOCGIFFLAGS, &request) == 0) found.flags = static_cast<u16>(request.ifr_flags);
+  if (::ioctl(socket.get(), SIOCGIFFLAGS, &request) == 0) found.flags = static_cast<u16>(request.ifr_flags);
   found.hard_header_len = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0;
   return true;
 }
@@ -53,11 +53,11 @@ void describe_device(progs::NetDevice& device, progs::Net& net) {
 
 u64 netns_cookie() {
   constexpr int so_netns_cookie = 71;
-  const HostSocket socket(AF_INET, SOCK_DGRAM, 0);
+  const UniqueFd socket = host_socket(AF_INET, SOCK_DGRAM, 0);
   u64 cookie = 0;
   socklen_t size = sizeof cookie;
   const bool known =
-      socket.fd() >= 0 && ::getsockopt(socket.fd(), SOL_SOCKET, so_netns_cookie, &cookie, &size) == 0;
+      socket.get() >= 0 && ::getsockopt(socket.get(), SOL_SOCKET, so_netns_cookie, &cookie, &size) == 0;
   return known ? cookie : 0;
 }
 

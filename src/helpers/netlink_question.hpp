@@ -3,7 +3,6 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,23 +10,15 @@
 #include <cstring>
 
 #include "base/bytes.hpp"
+#include "base/fd.hpp"
 #include "base/types.hpp"
 
 namespace skep::helpers {
 
-class HostSocket {
- public:
-  HostSocket(int family, int type, int protocol) : fd_(::socket(family, type | SOCK_CLOEXEC, protocol)) {}
-  ~HostSocket() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  HostSocket(const HostSocket&) = delete;
-  HostSocket& operator=(const HostSocket&) = delete;
-  [[nodiscard]] int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
+/// Empty: the host refuses; errno says why.
+inline UniqueFd host_socket(int family, int type, int protocol) {
+  return UniqueFd(::socket(family, type | SOCK_CLOEXEC, protocol));
+}
 
 /// One netlink request with its attributes, and the one message that answers it.
 template <class Body>
@@ -61,11 +52,11 @@ class Question {
   /// The answer's bytes behind the netlink header; empty: an error, or nothing of that kind.
   [[nodiscard]] ByteView ask(int bus) {
     error_ = 0;
-    const HostSocket socket(AF_NETLINK, SOCK_RAW, bus);
+    const UniqueFd socket = host_socket(AF_NETLINK, SOCK_RAW, bus);
     header_.nlmsg_len = static_cast<u32>(used_);
     std::memcpy(bytes_.data(), &header_, sizeof header_);
-    if (socket.fd() < 0 || ::send(socket.fd(), bytes_.data(), used_, 0) < 0) return failed(errno);
-    const ssize_t got = ::recv(socket.fd(), answer_.data(), answer_.size(), 0);
+    if (socket.get() < 0 || ::send(socket.get(), bytes_.data(), used_, 0) < 0) return failed(errno);
+    const ssize_t got = ::recv(socket.get(), answer_.data(), answer_.size(), 0);
     if (got < static_cast<ssize_t>(sizeof(nlmsghdr))) return failed(got < 0 ? errno : EBADMSG);
     const auto header = load<nlmsghdr>(answer_.data());
     const auto size = std::min<std::size_t>(static_cast<std::size_t>(got), header.nlmsg_len);

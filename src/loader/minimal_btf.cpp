@@ -40,7 +40,10 @@ Result<void> MinimalBtf::add_object(const std::string& path) {
 
 Result<void> MinimalBtf::add(CoreKind kind, const CoreSpec& found) {
   if (is_field_kind(kind)) return add_path(found);
-  if (kind == CoreKind::type_matches) return use_all(found.root, false);
+  if (kind == CoreKind::type_matches) {
+    use_all(found.root);
+    return {};
+  }
   return use(found.root, is_type_kind(kind));
 }
 
@@ -98,8 +101,8 @@ Result<void> MinimalBtf::use(u32 id, bool follow_pointers, u32 depth) {
 }
 
 /// The type with all that it consists of; behind a pointer structs and unions need their names only.
-Result<void> MinimalBtf::use_all(u32 root, bool behind) {
-  std::vector<std::pair<u32, bool>> open{{root, behind}};
+void MinimalBtf::use_all(u32 root) {
+  std::vector<std::pair<u32, bool>> open{{root, false}};
   while (!open.empty()) {
     const auto [id, behind_pointer] = open.back();
     open.pop_back();
@@ -132,7 +135,6 @@ Result<void> MinimalBtf::use_all(u32 root, bool behind) {
         break;
     }
   }
-  return {};
 }
 
 Result<std::vector<std::byte>> MinimalBtf::bytes() const {

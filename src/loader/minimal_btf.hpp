@@ -30,7 +30,7 @@ class MinimalBtf {
   Result<void> add(CoreKind kind, const CoreSpec& found);
   Result<void> add_path(const CoreSpec& found);
   Result<void> use(u32 id, bool follow_pointers, u32 depth = 0);
-  Result<void> use_all(u32 id, bool behind_pointer);
+  void use_all(u32 root);
 
   const btf::Btf& kernel_;
   std::vector<bool> used_;

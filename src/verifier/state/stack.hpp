@@ -58,11 +58,6 @@ class Stack {
   }
   /// Slots of which something is known, as bits.
   [[nodiscard]] u64 present() const { return present_; }
-  /// Both stacks have slot `i` from the same write.
-  [[nodiscard]] bool shares(const Stack& other, u32 i) const {
-    return has(i) && other.has(i) &&
-           blocks_[i / SlotBlock::slot_count] == other.blocks_[i / SlotBlock::slot_count];
-  }
 
  private:
   friend class StatePool;
