@@ -3,7 +3,6 @@
 // several instructions.
 #pragma once
 #include <cstring>
-#include <span>
 
 #include "base/result.hpp"
 #include "jit/buffer.hpp"

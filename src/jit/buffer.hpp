@@ -2,7 +2,6 @@
 // what was not written has no value.
 #pragma once
 #include <memory>
-#include <span>
 #include <type_traits>
 
 #include "base/types.hpp"

@@ -317,9 +317,6 @@ bool merge_copies(Walk& walk) {
   return true;
 }
 
-}  // namespace
-
-namespace {
 /// Whether both bytes may be of one access.
 bool are_near(s32 a, s32 b) { return a - b < 8 && b - a < 8; }
 

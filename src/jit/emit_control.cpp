@@ -17,7 +17,7 @@ bool Emitter::is_short(u32 at, u32 target) const {
   return plan_.bound[target] - plan_.bound[at] <= 127;
 }
 
-/// Jumps are so many that asmjit's labels would cost as much as all the rest. `short_code`: of the form with
+/// Jumps are so many that they have no Label: patch_forward() fills them in. `short_code`: of the form with
 /// 8 bits of displacement.
 void Emitter::emit_jump(u8 short_code, u32 at, u32 target) {
   const bool is_short = this->is_short(at, target), forward = target > at;

@@ -40,6 +40,7 @@ constexpr Signal signals[] = {
 struct Table {
   Chunk first;
   std::mutex mutex;  ///< of those who add; the handler takes none
+  bool installed = false;
   std::array<struct sigaction, std::size(signals)> before{};
 };
 Table& table() {
@@ -65,14 +66,6 @@ void clear_register([[maybe_unused]] void* context, [[maybe_unused]] u8 reg) {
 #endif
 }
 
-void go_on_at([[maybe_unused]] void* context, [[maybe_unused]] u64 pc) {
-#if defined(__x86_64__)
-  static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(pc);
-#elif defined(__aarch64__)
-  static_cast<ucontext_t*>(context)->uc_mcontext.pc = pc;
-#endif
-}
-
 /// vm::recover_probe() for machine code.
 bool recover(u64 pc, void* context) {
   const detail::CodeRange* range = find(pc);
@@ -82,7 +75,7 @@ bool recover(u64 pc, void* context) {
                                       [](const Probe& p, u32 at) { return p.load < at; });
   if (probe == range->probes.end() || probe->load != offset) return false;
   clear_register(context, probe->reg);
-  go_on_at(context, range->begin + probe->next);
+  vm::go_on_at(context, range->begin + probe->next);
   return true;
 }
 
@@ -132,10 +125,11 @@ void on_signal(int number, siginfo_t* info, void* context) {
 Result<void> report_faults() {
   Table& the_table = table();
   const std::lock_guard lock(the_table.mutex);
+  // Not a second time over handlers that came later and hand on to this one: they would hand on in a circle.
+  if (the_table.installed) return {};
   for (std::size_t i = 0; i < std::size(signals); ++i) {
     struct sigaction now{};
     if (sigaction(signals[i].number, nullptr, &now) != 0) return fail_errno("sigaction");
-    if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_signal) continue;
     the_table.before[i] = now;
     struct sigaction ours{};
     ours.sa_sigaction = on_signal;
@@ -143,6 +137,7 @@ Result<void> report_faults() {
     sigemptyset(&ours.sa_mask);
     if (sigaction(signals[i].number, &ours, nullptr) != 0) return fail_errno("sigaction");
   }
+  the_table.installed = true;
   return {};
 }
 

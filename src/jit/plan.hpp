@@ -40,7 +40,7 @@ struct Node {
   bool exact : 1 = false;         ///< of a jump back with copies: only the last can be the last round
   bool aligned : 1 = false;       ///< begins a cache line half
   u16 dead_after = 0;             ///< bit r: register r holds nothing that is read later
-  u16 live = 0;                   ///< find_dead()'s: registers that are read from here on
+  u16 live = 0;                   ///< describe()'s: registers that are read from here on
 
   [[nodiscard]] bool is_target() const { return jumps_in != 0; }
 };

@@ -35,7 +35,6 @@ consteval std::array<Flow, isa::form_count + 1> make_flows() {
 }
 inline constexpr auto flows = make_flows();
 }  // namespace detail
-constexpr Flow flow_of(isa::Form form) { return detail::flows[isa::index_of(form)]; }
 
 constexpr u16 bit(u32 r) { return static_cast<u16>(1u << r); }
 

@@ -24,7 +24,7 @@ constexpr Gp gpq(u8 id) { return {id, 8}; }
 inline constexpr Gp rax{0, 8}, rcx{1, 8}, rdx{2, 8}, rbx{3, 8}, rsp{4, 8}, rbp{5, 8}, rsi{6, 8}, rdi{7, 8};
 inline constexpr Gp r8{8, 8}, r9{9, 8}, r10{10, 8}, r11{11, 8}, r12{12, 8}, r13{13, 8}, r14{14, 8},
     r15{15, 8};
-inline constexpr Gp eax{0, 4}, ecx{1, 4}, edx{2, 4}, cl{1, 1};
+inline constexpr Gp eax{0, 4}, ecx{1, 4}, edx{2, 4};
 
 /// base + index * 2^shift + offset. `size` is that of the access, where the other operand does not say it.
 struct Mem {

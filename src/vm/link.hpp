@@ -60,9 +60,9 @@ struct Checked {
   /// Absolute target of a jump, local call or function reference at `at`.
   [[nodiscard]] u32 target(u32 at) const {
     const isa::Form form = forms[at];
-    const bool by_imm =
-        form == isa::Form::GOTOL || form == isa::Form::CALL_LOCAL || form == isa::Form::LD_IMM64_FUNC;
-    return at + 1 + static_cast<u32>(by_imm ? insns[at].imm : s32{insns[at].off});
+    const isa::Insn& insn = insns[at];
+    return at + 1 +
+           static_cast<u32>(form == isa::Form::LD_IMM64_FUNC ? insn.imm : isa::displacement(form, insn));
   }
   /// Index into `entries` of the subprogram that starts at `insn`.
   [[nodiscard]] u32 subprog_at(u32 insn) const;

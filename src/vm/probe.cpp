@@ -36,18 +36,6 @@ State& state() {
 
 u64 address(const s32& field) { return reinterpret_cast<u64>(&field) + static_cast<u64>(s64{field}); }
 
-void go_on_at(void* context, u64 pc) {
-  auto* frame = static_cast<ucontext_t*>(context);
-#if defined(__x86_64__)
-  frame->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(pc);
-#elif defined(__aarch64__)
-  frame->uc_mcontext.pc = pc;
-#else
-  static_cast<void>(frame);
-  static_cast<void>(pc);
-#endif
-}
-
 /// As if this handler had not been there.
 void hand_on(const struct sigaction& before, int number, siginfo_t* info, void* context) {
   if ((before.sa_flags & SA_SIGINFO) != 0) {
@@ -79,6 +67,18 @@ u64 program_counter(const void* context) {
   return frame->uc_mcontext.pc;
 #else
   return 0 * reinterpret_cast<u64>(frame);
+#endif
+}
+
+void go_on_at(void* context, u64 pc) {
+  auto* frame = static_cast<ucontext_t*>(context);
+#if defined(__x86_64__)
+  frame->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(pc);
+#elif defined(__aarch64__)
+  frame->uc_mcontext.pc = pc;
+#else
+  static_cast<void>(frame);
+  static_cast<void>(pc);
 #endif
 }
 

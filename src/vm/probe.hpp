@@ -21,6 +21,8 @@ void set_code_recovery(bool (*recover)(u64 pc, void* context));
 
 /// The instruction pointer of a ucontext_t; 0 on processors that skep has no machine code for.
 [[nodiscard]] u64 program_counter(const void* context);
+/// Has the code that a ucontext_t interrupted go on at `pc`; nothing on those processors.
+void go_on_at(void* context, u64 pc);
 
 namespace detail {
 /// A probe in this program's own code, in bytes from each field's own address.

@@ -2,12 +2,14 @@
 #include "jit/fault.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 
 #include "base/fault_stack.hpp"
 #include "isa/asm.hpp"
 #include "jit/compile.hpp"
+#include "vm/probe.hpp"
 
 namespace skep::jit::testing {
 namespace {
@@ -52,6 +54,16 @@ TEST_F(FaultDeathTest, TellsProgramInstructionAndLine) {
       run("r1 = 0x1230; r2 = 1; r0 = *(u64 *)(r1 +4); exit"), ::testing::KilledBySignal(SIGSEGV),
       "skep: SIGSEGV at address 0x1234 in the machine code of program 7 'broken', offset 0x[0-9a-f]+, "
       "instruction 2, broken.bpf.c:12: return \\*p; \\(a bug of skep: please report it with the program\\)");
+}
+
+TEST_F(FaultDeathTest, EndsTheProcessHoweverOftenReportsWereAskedFor) {
+  const auto fault = [] {
+    // Probes' handler hands on to the reports' one, which must not be put over it again.
+    if (!report_faults() || !vm::survive_probes()) _exit(3);
+    ::alarm(10);
+    run("r1 = 0; r0 = *(u64 *)(r1 +4); exit");
+  };
+  EXPECT_EXIT(fault(), ::testing::KilledBySignal(SIGSEGV), "program 7 'broken'");
 }
 
 TEST_F(FaultDeathTest, TellsTheInstructionWithoutALine) {
