@@ -151,7 +151,7 @@ u32 ElementPool::allocate_shared(Lane& lane) noexcept {
   const std::lock_guard lock(mutex_);
   if (!waiting_.empty() && rcu::grace_over(waiting_.front().grace)) {
     refill(lane, waiting_.front());
-    waiting_.erase(waiting_.begin());
+    waiting_.pop_front();
   }
   const u32 wanted = prepare_ ? 1 : (batch_ + 1) / 2;
   while (lane.free_count < wanted && !free_.empty()) {

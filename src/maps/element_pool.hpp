@@ -12,6 +12,7 @@
 // still add. What a lane has too many of goes to the shared lists.
 #pragma once
 #include <array>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -88,7 +89,6 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
   static void reclaim(void* deferred);
   void close(Lane& lane) noexcept;
   u32 allocate_shared(Lane& lane) noexcept;
-  u32 fresh() noexcept;
   void refill(Lane& lane, const Batch& over) noexcept;
   void empty(const Batch& batch) noexcept;
 
@@ -107,7 +107,7 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
   alignas(64) std::mutex mutex_;       ///< of what follows
   u64 touched_ = 0;                    ///< elements handed out at least once
   std::vector<u32> free_;
-  std::vector<Batch> waiting_;  ///< of lanes that had too many, the oldest first
+  std::deque<Batch> waiting_;  ///< of lanes that had too many, the oldest first
 };
 
 struct alignas(64) ElementPool::Lane {

@@ -2,7 +2,6 @@
 #include "maps/hash.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/random.h>
 
 #include "maps/checks.hpp"

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/perf_event.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -13,6 +12,7 @@
 
 #include "base/rcu.hpp"
 #include "maps/checks.hpp"
+#include "maps/spin.hpp"
 
 namespace skep::maps {
 namespace {
@@ -89,8 +89,7 @@ bool PerfEvent::wake() noexcept {
 
 /// __perf_output_begin() and perf_output_end(), for a ring that does not overwrite.
 PerfEvent::Written PerfEvent::write(ByteView first, ByteView second) noexcept {
-  for (u32 spins = 0; locked_.exchange(1, std::memory_order_acquire) != 0;)
-    if (++spins % 128 == 0) ::sched_yield();
+  for (Backoff backoff; locked_.exchange(1, std::memory_order_acquire) != 0;) backoff.wait();
   SampleRecord sample{};
   const u64 bytes = first.size() + second.size();
   // perf_sample_save_raw_data(): the size and the bytes together are a multiple of 8.

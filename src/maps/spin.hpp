@@ -39,7 +39,6 @@ class SpinLock {
         backoff.wait();
       while (locked_.load(std::memory_order_relaxed) != 0);
   }
-  bool try_lock() noexcept { return locked_.exchange(1, std::memory_order_acquire) == 0; }
   void unlock() noexcept { locked_.store(0, std::memory_order_release); }
 
  private:

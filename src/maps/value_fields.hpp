@@ -13,8 +13,7 @@ namespace skep::maps {
 /// bpf_spin_lock(): the lock that stands in a value.
 inline void lock_word(std::byte* word) noexcept {
   const std::atomic_ref<u32> lock(*reinterpret_cast<u32*>(word));
-  for (u32 spins = 0; lock.exchange(1, std::memory_order_acquire) != 0;)
-    if (++spins % 128 == 0) ::sched_yield();
+  for (Backoff backoff; lock.exchange(1, std::memory_order_acquire) != 0;) backoff.wait();
 }
 inline void unlock_word(std::byte* word) noexcept {
   std::atomic_ref<u32>(*reinterpret_cast<u32*>(word)).store(0, std::memory_order_release);

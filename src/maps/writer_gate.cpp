@@ -53,10 +53,12 @@ void WriterGate::close() noexcept {
 u32 WriterGate::wait(Writer& writer, u32 slot, u32 state) noexcept {
   do {
     writer.busy.store(0, std::memory_order_release);
-    if (state == closed) {
+    {
       const std::lock_guard until_open(mutex_);
-    } else {
-      exclusively([] {});
+      if (state_.load(std::memory_order_relaxed) != shared) {  // somebody who waited, too, may have taken it
+        close();
+        state_.store(shared, std::memory_order_release);
+      }
     }
     writer.busy.store(1, std::memory_order_relaxed);
     detail::own_barrier();
