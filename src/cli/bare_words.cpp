@@ -8,6 +8,7 @@
 #include <cstring>
 #include <iostream>
 #include <iterator>
+#include <optional>
 
 #include "base/fd.hpp"
 

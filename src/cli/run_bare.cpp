@@ -1,4 +1,6 @@
 // `skep run --raw FILE`: bare instructions on memory, in this process: R0, and the memory afterwards.
+#include <fmt/format.h>
+
 #include "cli/bare_words.hpp"
 #include "cli/tables.hpp"
 #include "embed/session.hpp"

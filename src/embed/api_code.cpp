@@ -1,4 +1,6 @@
 // Bare instructions of the C API: skep_code_*.
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "embed/handles.hpp"
