@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "helpers/burst.hpp"
+#include "helpers/table.hpp"
 #include "isa/asm.hpp"
 #include "jit/code_memory.hpp"
 #include "jit/compile.hpp"
@@ -151,6 +152,24 @@ Result<void> entries(Report& report, u32 rounds) {
   return {};
 }
 
+/// 16 calls of a helper in one program, against the same without.
+Result<void> helper_calls(Report& report, u32 rounds) {
+  constexpr u32 count = 16;
+  RunContext rc;
+  const vm::LinkTable links{.type = ProgType::xdp, .helper = helpers::function};
+  const auto empty = TRY(compiled("r0 = 0; exit", links));
+  for (const auto& [name, call] :
+       {std::pair{"get_prandom_u32", "call 7;"}, std::pair{"redirect", "r1 = 3; r2 = 0; call 23;"},
+        std::pair{"ktime_get_ns", "call 5;"}}) {
+    const auto with = TRY(compiled(repeated(call, count) + "r0 = 0; exit", links));
+    std::vector<Contender> both;
+    for (const auto* program : {&with, &empty}) both.push_back(calls_of(program->entry(), nullptr, rc, 0));
+    measure(both, rounds);
+    add(report, fmt::format("{}, ns", name), difference(both[0], both[1], count));
+  }
+  return {};
+}
+
 /// All samples in one program, again and again: each leaves by a jump to where the next begins.
 std::vector<isa::Insn> long_program(const std::vector<Sample>& samples, u32 at_least) {
   std::vector<isa::Insn> out;
@@ -237,6 +256,7 @@ Result<void> add_micro_figures(Report& report, const std::vector<Sample>& sample
   TRY(calls(report, rounds));
   TRY(tail_calls(report, rounds));
   TRY(entries(report, rounds));
+  TRY(helper_calls(report, rounds));
   TRY(compiling(report, samples, rounds));
   return interpreting(report, rounds);
 }

@@ -8,6 +8,7 @@
 
 #include "helpers/families.hpp"
 #include "helpers/interfaces.hpp"
+#include "helpers/simple.hpp"
 #include "helpers/skb.hpp"
 #include "kernel/uapi.hpp"
 
@@ -207,9 +208,11 @@ constexpr u64 act_shot = 2, act_redirect = 7;
 constexpr u32 f_ingress = 1, f_neigh = 1u << 16, f_peer = 1u << 17, f_nexthop = 1u << 18;
 
 u64 redirect(u64 ifindex, u64 flags, u64, u64, u64, RunContext* run) {
-  if ((flags & ~u64{f_ingress}) != 0) return act_shot;
+  constexpr RedirectRule rule = tc_redirect_rule;
+  static_assert(rule.allowed_flags == f_ingress && rule.done == act_redirect && rule.refused == act_shot);
+  if ((flags & ~u64{rule.allowed_flags}) != 0) return rule.refused;
   run->redirect = {.ifindex = low(ifindex), .flags = low(flags)};
-  return act_redirect;
+  return rule.done;
 }
 u64 redirect_peer(u64 ifindex, u64 flags, u64, u64, u64, RunContext* run) {
   if (flags != 0) return act_shot;

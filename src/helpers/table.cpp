@@ -3,6 +3,7 @@
 
 #include "helpers/families.hpp"
 #include "helpers/kernel_functions.hpp"
+#include "helpers/simple.hpp"
 
 namespace skep::helpers {
 namespace {
@@ -40,6 +41,21 @@ HelperFn function(ProgType type, s32 id) {
   if (id <= 0) return nullptr;
   const HelperRow* row = find(type, static_cast<u32>(id));
   return row != nullptr ? row->fn : nullptr;
+}
+
+Simple simple(HelperFn fn) {
+  constexpr s32 redirect = 23, prandom = 7, processor_id = 8;
+  struct Row {
+    HelperFn fn;
+    Simple simple;
+  };
+  static const Row rows[] = {{function(ProgType::xdp, redirect), Simple::xdp_redirect},
+                             {function(ProgType::sched_cls, redirect), Simple::tc_redirect},
+                             {function(ProgType::unspec, prandom), Simple::prandom_u32},
+                             {function(ProgType::unspec, processor_id), Simple::processor_id}};
+  for (const Row& row : rows)
+    if (row.fn == fn) return row.simple;
+  return Simple::none;
 }
 
 s32 symbol_offset(s32 id) {

@@ -14,6 +14,7 @@
 #include "base/fd.hpp"
 #include "helpers/clock.hpp"
 #include "helpers/families.hpp"
+#include "helpers/simple.hpp"
 
 namespace skep::helpers {
 namespace {
@@ -25,14 +26,11 @@ u64 ktime_get_tai_ns(u64, u64, u64, u64, u64, RunContext*) { return clock_ns(CLO
 
 u64 get_smp_processor_id(u64, u64, u64, u64, u64, RunContext* run) { return run->cpu; }
 
-/// xorshift64*: fast and well spread, as little fit for secrets as the kernel's.
 u64 get_prandom_u32(u64, u64, u64, u64, u64, RunContext* run) {
-  u64 x = run->prandom_state;
-  x ^= x >> 12;
-  x ^= x << 25;
-  x ^= x >> 27;
-  run->prandom_state = x;
-  return x * 0x2545f4914f6cdd1d >> 32;
+  const u64 state = run->prandom_state += Prandom::step;
+  __extension__ using Wide = unsigned __int128;
+  const auto product = static_cast<Wide>(state) * (state ^ Prandom::mask);
+  return static_cast<u32>(product) ^ static_cast<u32>(product >> 64);
 }
 
 u64 jiffies64(u64, u64, u64, u64, u64, RunContext*) { return jiffies_now(); }

@@ -7,6 +7,7 @@
 #include "helpers/families.hpp"
 #include "helpers/interfaces.hpp"
 #include "helpers/packet_bytes.hpp"
+#include "helpers/simple.hpp"
 #include "maps/map.hpp"
 #include "progs/sk_buff.hpp"
 #include "progs/xdp_buff.hpp"
@@ -141,9 +142,11 @@ u64 xdp_store_bytes(u64 context, u64 offset, u64 from, u64 length, u64, RunConte
 
 /// bpf_xdp_redirect(): the hook finds the interface; a wrong one is an error there.
 u64 redirect(u64 ifindex, u64 flags, u64, u64, u64, RunContext* run) {
-  if (flags != 0) return uapi::XDP_ABORTED;
+  constexpr RedirectRule rule = xdp_redirect_rule;
+  static_assert(rule.done == uapi::XDP_REDIRECT && rule.refused == uapi::XDP_ABORTED);
+  if (flags != 0) return rule.refused;
   run->redirect = {static_cast<u32>(ifindex), 0, nullptr, 0};
-  return uapi::XDP_REDIRECT;
+  return rule.done;
 }
 
 /// __bpf_xdp_redirect_map(): where there is no entry, the flags' low bits are the verdict. The hook finds the

@@ -205,7 +205,7 @@ bool Emitter::place(u64 base) {
 /// R1 to R5 stand where the C calling convention wants the first five arguments; the sixth is the run
 /// context.
 void Emitter::call_helper(u32 at) {
-  if (inline_map_call(at)) return;
+  if (inline_helper(at) || inline_map_call(at)) return;
   a_.mov(x86::r9, run_context());
   call_address(reinterpret_cast<u64>(program_.helper(at)));
 }

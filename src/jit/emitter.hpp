@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fixup/translate.hpp"
+#include "helpers/simple.hpp"
 #include "jit/emitted.hpp"
 #include "jit/plan.hpp"
 #include "maps/hash_probe.hpp"
@@ -115,6 +116,11 @@ class Emitter {
   void jump_through(Mem target);
   void call_helper(u32 at);
   void tail_call(u32 at);
+
+  // inline_helper.cpp
+  bool inline_helper(u32 at);
+  void inline_prandom();
+  void inline_redirect(const helpers::RedirectRule& rule);
 
   // inline_map.cpp
   /// Where a key is: `base` + `offset`. A set bit: a store begins or ends before this byte of it.

@@ -112,6 +112,10 @@ constexpr u32 shaped_bound = 40;
 /// What blinded constants and retpolines take besides, at most.
 constexpr u32 hardened_extra = 40;
 
+u32 call_bound(const vm::Checked& program, const Plan& plan, u32 at) {
+  return is_inlined(program.helper(at)) ? helper_bound : map_call_bound(program, plan, at);
+}
+
 void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
   const u32 count = static_cast<u32>(program.insns.size());
   plan.bound.resize(count + 1);
@@ -125,7 +129,7 @@ void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
     out[i] = bound;
     if (node.shape == Shape::plain) [[likely]] {
       bound += bounds[isa::index_of(forms[i])] + extra;
-      if (forms[i] == Form::CALL_HELPER) bound += map_call_bound(program, plan, i);
+      if (forms[i] == Form::CALL_HELPER) bound += call_bound(program, plan, i);
     } else if (node.shape != Shape::absorbed && node.shape != Shape::nothing) {
       bound += shaped_bound;
     }
