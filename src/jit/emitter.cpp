@@ -148,12 +148,23 @@ void Emitter::thunk(u32 index) {
   a_.ret();
 }
 
-/// BurstEntry::run(self, burst, rc): calls the main program for one context after the other.
+/// Redirection of the run context cleared, by vector instructions that nothing around here uses.
+void Emitter::clear_redirect() {
+  constexpr std::size_t at = offsetof(RunContext, redirect);
+  static_assert(sizeof(RedirectInfo) == 24 && at < 128 - sizeof(RedirectInfo));
+  a_.bytes(0xc0'57'0f, 3);                                         // xorps xmm0, xmm0
+  a_.bytes(0x24'44'11'0f'41 | u64{static_cast<u8>(at)} << 40, 6);  // movups [r12 + at], xmm0
+  a_.mov(field(at + 16, 8), 0);
+}
+
+/// BurstEntry::run(self, burst, rc): calls the main program for one context after the other. What a program
+/// that calls nobody leaves in the run context is written once, as nobody looks at it in between.
 void Emitter::burst() {
   const Gp ctx = x86::r13, results = x86::r14, done = x86::r15, rc = run_context(), burst = x86::rbx;
   const auto part = [&](std::size_t offset, u32 bytes) {
     return x86::ptr(burst, static_cast<s32>(offset), bytes);
   };
+  const bool each_run = plan_.calls_out;
   const Gp saved[] = {burst, rc, ctx, results, done};  // an odd number: the stack is aligned at the call
   a_.align(16);
   out_.burst = here();
@@ -163,27 +174,30 @@ void Emitter::burst() {
   a_.mov(ctx, part(offsetof(Burst, contexts), 8));
   a_.mov(results, part(offsetof(Burst, results), 8));
   a_.xor_(done.r32(), done.r32());
+  if (!each_run) clear_redirect();
+  Label next, first, out;
+  a_.short_jmp(first);
   a_.align(16);
-  Label next, out;
   a_.bind(next);
-  a_.xor_(x86::eax, x86::eax);
-  static_assert(sizeof(RedirectInfo) % 8 == 0);
-  for (std::size_t i = 0; i < sizeof(RedirectInfo); i += 8)
-    a_.mov(field(offsetof(RunContext, redirect) + i, 8), x86::rax);
-  a_.mov(field(offsetof(RunContext, ctx), 8), ctx);
+  a_.add(ctx, part(offsetof(Burst, stride), 8));
+  a_.bind(first);
+  if (each_run) {
+    clear_redirect();
+    a_.mov(field(offsetof(RunContext, ctx), 8), ctx);
+  }
   a_.mov(x86::rsi, ctx);
-  a_.mov(x86::rdx, rc);
+  if (each_run || plan_.needs_run_context) a_.mov(x86::rdx, rc);
   a_.bytes(0xe8, 5);
   forward_.push_back({Forward::main, here(), 0});
   a_.mov(x86::dword_ptr(results, done, 2), x86::eax);
   a_.inc(done.r32());
   a_.sub(x86::eax, part(offsetof(Burst, ordinary), 4));
   a_.cmp(x86::eax, part(offsetof(Burst, ordinary_count), 4));
-  a_.j(Cond::ae, out);
-  a_.add(ctx, part(offsetof(Burst, stride), 8));
+  a_.short_j(Cond::ae, out);
   a_.cmp(done.r32(), part(offsetof(Burst, count), 4));
   a_.j(Cond::b, next);
   a_.bind(out);
+  if (!each_run) a_.mov(field(offsetof(RunContext, ctx), 8), ctx);
   a_.mov(x86::eax, done.r32());
   for (u32 i = std::size(saved); i-- > 0;) a_.pop(saved[i]);
   a_.ret();

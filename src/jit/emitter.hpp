@@ -58,6 +58,7 @@ class Emitter {
   void prologue(const Function& function, bool is_main);
   void epilogue(const Function& function, bool is_main);
   void thunk(u32 index);
+  void clear_redirect();
   void burst();
   void emit(u32 at) {
     if (plan_.nodes[at].shape == Shape::plain)

@@ -93,16 +93,17 @@ void find_functions(const vm::Checked& program, Plan& plan) {
     if (program.forms[i] == Form::CALL_LOCAL) function_of(i).makes_calls = true;
     if (program.forms[i] == Form::MAY_GOTO) function_of(i).has_may_goto = true;
   }
-  plan.needs_run_context = false;
+  plan.needs_run_context = plan.calls_out = false;
   for (const u32 i : program.symbols) {
     const Form form = program.forms[i];
     const Family family = family_of(form);
     if (family == Family::ld_imm64) plan.nodes[i + 1].shape = Shape::absorbed;
     if (family == Family::call || family == Family::tail_call) function_of(i).makes_calls = true;
     if (form == Form::LD_IMM64_FUNC) function_of(program.target(i)).is_callback = true;
-    plan.needs_run_context |=
-        form == Form::CALL_HELPER || form == Form::TAIL_CALL || form == Form::MOV_PERCPU;
+    plan.calls_out |= form == Form::CALL_HELPER || form == Form::TAIL_CALL;
+    plan.needs_run_context |= form == Form::MOV_PERCPU;
   }
+  plan.needs_run_context |= plan.calls_out;
   if (program.exception_callback != 0) function_of(program.exception_callback).is_callback = true;
 }
 

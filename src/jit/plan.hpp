@@ -76,6 +76,7 @@ struct Plan {
   Buffer<u32> loop_end;             ///< of loops' heads only: the last jump that comes back
   std::vector<Function> functions;  ///< parallel to Checked::entries
   bool needs_run_context = false;
+  bool calls_out = false;  ///< calls helpers or other programs, which use all of the run context
   Buffer<u8> code;  ///< an emitter's: where it writes
 };
 

@@ -62,6 +62,34 @@ TEST_P(BurstTest, RunsEachContextAndPauses) {
       .contexts = contexts.data(), .results = results.data(), .count = 1, .ordinary = 1, .ordinary_count = 3};
   EXPECT_EQ(entry(burst, &rc), 1U);
 }
+
+/// Nothing of it can look at the run context, which must look the same afterwards.
+TEST_P(BurstTest, OfAProgramThatCallsNobodyLeavesTheSame) {
+  const auto program = compiled("r0 = *(u64 *)(r1 +0); exit", {.burst = GetParam()});
+  ASSERT_TRUE(program.has_value()) << program.error().what;
+  std::array<u64, 64> contexts{};
+  std::array<u32, 64> results{};
+  for (u64 i = 0; i < contexts.size(); ++i) contexts[i] = i;
+  for (const u32 pause_at : {64u, 10u, 1u, 0u}) {
+    RunContext rc;
+    rc.redirect = {7, 7, &rc, 7};
+    rc.ctx = &rc;
+    const Burst burst{.contexts = contexts.data(),
+                      .stride = 8,
+                      .results = results.data(),
+                      .count = 64,
+                      .ordinary = 0,
+                      .ordinary_count = pause_at};
+    const u32 ran = program->burst_entry()(burst, &rc);
+    EXPECT_EQ(ran, std::min(pause_at + 1, 64u));
+    EXPECT_EQ(rc.ctx, &contexts[ran - 1]);
+    EXPECT_EQ(rc.redirect.ifindex, 0U);
+    EXPECT_EQ(rc.redirect.flags, 0U);
+    EXPECT_EQ(rc.redirect.map, nullptr);
+    EXPECT_EQ(rc.redirect.map_index, 0U);
+    for (u32 i = 0; i < ran; ++i) EXPECT_EQ(results[i], i);
+  }
+}
 INSTANTIATE_TEST_SUITE_P(Burst, BurstTest, ::testing::Values(true, false));
 
 /// Permissions of the mapping that holds `address`.
