@@ -23,9 +23,10 @@ struct TailArray {
 static_assert(offsetof(TailArray, count) == maps::prog_array_count_offset);
 static_assert(offsetof(TailArray, slots) == maps::prog_array_slots_offset);
 
-Result<jit::Compiled> compiled(const std::string& source, const vm::LinkTable& links = {}) {
+Result<jit::Compiled> compiled(const std::string& source, const vm::LinkTable& links = {},
+                               const jit::Options& options = {}) {
   const auto insns = TRY(isa::assemble(source));
-  return jit::compile_unverified(insns, links);
+  return jit::compile_unverified(insns, links, options);
 }
 
 Contender calls_of(const Entry& entry, void* ctx, RunContext& rc, u64 expected) {
@@ -76,19 +77,22 @@ void yardstick(Report& report, u32 rounds) {
   add(report, "the machine: a dependent addition, ns", summarize(one[0].rounds));
 }
 
-/// 64 calls of a subprogram that is as small as can be, against the same without calls.
+/// 64 calls of a subprogram that is as small as can be, inlined and not, against the same without calls.
 Result<void> calls(Report& report, u32 rounds) {
   constexpr u32 count = 64;
   RunContext rc;
-  const auto with = TRY(compiled("r0 = 0;" + repeated("callf f;", count) + "exit; f: r0 += 3; exit"));
+  const std::string source = "r0 = 0;" + repeated("callf f;", count) + "exit; f: r0 += 3; exit";
+  const auto called = TRY(compiled(source, {}, {.combine = false}));
+  const auto inlined = TRY(compiled(source));
   const auto without = TRY(compiled("r0 = 0;" + repeated("r0 += 3;", count) + "exit"));
-  std::vector<Contender> both;
-  for (const auto* program : {&with, &without})
-    both.push_back(calls_of(program->entry(), nullptr, rc, 3 * count));
-  for (const Contender& c : both)
+  std::vector<Contender> all;
+  for (const auto* program : {&called, &inlined, &without})
+    all.push_back(calls_of(program->entry(), nullptr, rc, 3 * count));
+  for (const Contender& c : all)
     if (!c.name.empty()) return fail(EINVAL, "calls: " + c.name);
-  measure(both, rounds);
-  add(report, "call and return, ns", difference(both[0], both[1], count));
+  measure(all, rounds);
+  add(report, "call and return, ns", difference(all[0], all[2], count));
+  add(report, "call and return of a small function, ns", difference(all[1], all[2], count));
   return {};
 }
 

@@ -10,6 +10,9 @@ void describe(const vm::Checked& program, std::span<const u32> stack_bytes, Plan
 /// Byte-wise memory accesses starting at `at` that are one wide access: fills the nodes, says whether it did.
 /// Clang writes fields of packed structures so. Relies on is_target, dead_after and on shapes found so far.
 bool combine_bytes(const vm::Checked& program, Plan& plan, u32 at);
+/// Calls of small functions become their bodies: Node::shape, Function::is_inlined and makes_calls. Relies on
+/// what describe() says.
+void inline_functions(const vm::Checked& program, Plan& plan);
 /// Innermost loops that are one run of instructions: how often to repeat their bodies, where to align them.
 void unroll_loops(const vm::Checked& program, Plan& plan);
 /// Fills Node::shape; relies on is_target and dead_after.

@@ -1,4 +1,5 @@
 // Jumps, calls and tail calls.
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -44,6 +45,37 @@ void Emitter::emit_jump(u8 short_code, u32 at, u32 target) {
 void Emitter::emit_call(u32 function) {
   a_.bytes(0xe8, 5);
   forward_.push_back({Forward::call, here(), function});
+}
+
+/// The body of the function that is called at `at`, its jumps patched here: elsewhere its instructions are
+/// where they stand by themselves.
+void Emitter::inline_function(u32 at) {
+  const Function& f = plan_.functions[program_.subprog_at(program_.target(at))];
+  u32* const offsets = out_.insn_offsets.data();
+  u32 own[longest_inlined];
+  std::copy(offsets + f.first, offsets + f.end, own);
+  const std::size_t outer_jumps = forward_.size();
+  inlining_ = &f;
+  for (u32 i = f.first; i < f.end; ++i) {
+    offsets[i] = here();
+    emit(i);
+  }
+  inlining_ = nullptr;
+  for (std::size_t i = outer_jumps; i < forward_.size(); ++i)
+    patch(forward_[i], forward_[i].target == f.end ? here() : offsets[forward_[i].target]);
+  forward_.resize(outer_jumps);
+  std::copy(own, own + (f.end - f.first), offsets + f.first);
+}
+
+/// Returns; from a body that stands in another function, goes on behind it.
+void Emitter::leave(u32 at) {
+  if (inlining_ == nullptr) {
+    epilogue(*current_, in_main_);
+    a_.ret();
+  } else if (at + 1 != inlining_->end) {
+    a_.bytes(0xe9, 5);
+    forward_.push_back({Forward::near_jump, here(), inlining_->end});
+  }
 }
 
 void Emitter::jump_to(Cond condition, u32 at, u32 target) {

@@ -30,20 +30,22 @@ Emitter::Emitter(const vm::Checked& program, const Plan& plan, const Options& op
   forward_.reserve(program.jumps.size() + 8);
 }
 
-void Emitter::patch_forward() {
+void Emitter::patch(const Forward& jump, u32 target) {
   u8* code = a_.data();
-  for (const Forward& jump : forward_) {
-    const u32 target = jump.kind == Forward::main   ? out_.entry
-                       : jump.kind == Forward::call ? out_.subprogs[jump.target].offset
-                                                    : out_.insn_offsets[jump.target];
-    const s32 distance = static_cast<s32>(target - jump.end);
-    if (jump.kind == Forward::short_jump) {
-      SKEP_ASSERT(distance == static_cast<s8>(distance));
-      code[jump.end - 1] = static_cast<u8>(distance);
-    } else {
-      std::memcpy(code + jump.end - 4, &distance, 4);
-    }
+  const s32 distance = static_cast<s32>(target - jump.end);
+  if (jump.kind == Forward::short_jump) {
+    SKEP_ASSERT(distance == static_cast<s8>(distance));
+    code[jump.end - 1] = static_cast<u8>(distance);
+  } else {
+    std::memcpy(code + jump.end - 4, &distance, 4);
   }
+}
+
+void Emitter::patch_forward() {
+  for (const Forward& jump : forward_)
+    patch(jump, jump.kind == Forward::main   ? out_.entry
+                : jump.kind == Forward::call ? out_.subprogs[jump.target].offset
+                                             : out_.insn_offsets[jump.target]);
 }
 
 Result<Emitted> Emitter::run() {
@@ -238,6 +240,8 @@ void Emitter::shaped(u32 at) {
     case Shape::current_cpu:
       a_.mov(r32(i.dst), field(offsetof(RunContext, cpu), 4));
       return;
+    case Shape::inlined:
+      return inline_function(at);
   }
 }
 
@@ -313,7 +317,7 @@ void Emitter::one(u32 at) {
     case Form::CALL_HELPER: return call_helper(at);
     case Form::CALL_LOCAL: emit_call(program_.subprog_at(program_.target(at))); return;
     case Form::TAIL_CALL: return tail_call(at);
-    case Form::EXIT: epilogue(*current_, in_main_); a_.ret(); return;
+    case Form::EXIT: return leave(at);
 
     // vm::check() refuses these: they exist before the fixups only.
     case Form::ADDR_SPACE_CAST: case Form::CALL_KFUNC: case Form::LD_IMM64_BTF_ID: case Form::LD_IMM64_MAP_IDX:

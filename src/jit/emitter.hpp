@@ -150,6 +150,8 @@ class Emitter {
   [[nodiscard]] u32 here() const { return static_cast<u32>(a_.offset()); }
   void emit_jump(u8 short_code, u32 at, u32 target);
   void emit_call(u32 function);
+  void inline_function(u32 at);
+  void leave(u32 at);
   void patch_forward();
   [[nodiscard]] bool is_short(u32 at, u32 target) const;
 
@@ -167,6 +169,7 @@ class Emitter {
     u32 end, target;  ///< target: an instruction slot; of calls the index of a function
   };
   std::vector<Forward> forward_;
+  void patch(const Forward& jump, u32 target);
   /// A call out of the code; its displacement ends at `end`.
   struct Outside {
     u32 end;
@@ -180,6 +183,7 @@ class Emitter {
   };
   std::vector<Cold> cold_;
   const Function* current_ = nullptr;
+  const Function* inlining_ = nullptr;  ///< whose body stands in the current one
   bool in_main_ = false;
   u32 saved_pushes_ = 0;
   Emitted out_;

@@ -90,7 +90,8 @@ void find_functions(const vm::Checked& program, Plan& plan) {
     return plan.functions[count == 1 ? 0 : program.subprog_at(i)];
   };
   for (const u32 i : program.jumps) {
-    if (program.forms[i] == Form::CALL_LOCAL) function_of(i).makes_calls = true;
+    if (program.forms[i] == Form::CALL_LOCAL)
+      function_of(i).makes_calls = function_of(i).calls_locally = true;
     if (program.forms[i] == Form::MAY_GOTO) function_of(i).has_may_goto = true;
   }
   plan.needs_run_context = plan.calls_out = false;
@@ -98,7 +99,8 @@ void find_functions(const vm::Checked& program, Plan& plan) {
     const Form form = program.forms[i];
     const Family family = family_of(form);
     if (family == Family::ld_imm64) plan.nodes[i + 1].shape = Shape::absorbed;
-    if (family == Family::call || family == Family::tail_call) function_of(i).makes_calls = true;
+    if (family == Family::call || family == Family::tail_call)
+      function_of(i).makes_calls = function_of(i).calls_helpers = true;
     if (form == Form::LD_IMM64_FUNC) function_of(program.target(i)).is_callback = true;
     plan.calls_out |= form == Form::CALL_HELPER || form == Form::TAIL_CALL;
     plan.needs_run_context |= form == Form::MOV_PERCPU;
@@ -117,6 +119,14 @@ u32 call_bound(const vm::Checked& program, const Plan& plan, u32 at) {
   return is_inlined(program.helper(at)) ? helper_bound : map_call_bound(program, plan, at);
 }
 
+/// Of a function that is inlined: no calls, no loops.
+u32 body_bound(const vm::Checked& program, const Plan& plan, const Function& function) {
+  u32 bound = 0;
+  for (u32 i = function.first; i < function.end; ++i)
+    bound += plan.nodes[i].shape == Shape::plain ? bounds[isa::index_of(program.forms[i])] : shaped_bound;
+  return bound;
+}
+
 void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
   const u32 count = static_cast<u32>(program.insns.size());
   plan.bound.resize(count + 1);
@@ -131,6 +141,8 @@ void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
     if (node.shape == Shape::plain) [[likely]] {
       bound += bounds[isa::index_of(forms[i])] + extra;
       if (forms[i] == Form::CALL_HELPER) bound += call_bound(program, plan, i);
+    } else if (node.shape == Shape::inlined) {
+      bound += body_bound(program, plan, plan.functions[program.subprog_at(program.target(i))]);
     } else if (node.shape != Shape::absorbed && node.shape != Shape::nothing) {
       bound += shaped_bound;
     }
@@ -178,6 +190,7 @@ void make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, con
   describe(program, stack_bytes, plan);
   // What is combined has constants where a hardened emitter does not look.
   if (options.combine && !options.harden) {
+    inline_functions(program, plan);
     combine(program, options, plan);
     unroll_loops(program, plan);
   }

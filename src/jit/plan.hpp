@@ -26,6 +26,7 @@ enum class Shape : u8 {
   select,         ///< `dst = a; if condition goto over; dst = b; over:` without a jump
   indexed,        ///< a load or store whose address is the sum of `base`, `other` and `operand`
   current_cpu,    ///< the per-CPU load that bpf_get_smp_processor_id() becomes
+  inlined,        ///< the body of the function that it calls (Function::is_inlined)
 };
 
 /// Where loops begin whose bodies are short.
@@ -63,6 +64,8 @@ struct Function {
   u16 saved = 0;            ///< bit r of R6..R9: mentioned, so saved on entry
   bool uses_frame = false;  ///< mentions R10
   bool makes_calls = false;
+  bool calls_locally = false, calls_helpers = false;  ///< what of that; tail calls are among the latter
+  bool is_inlined = false;                            ///< stands wherever it is called, besides by itself
   bool has_may_goto = false;
   bool is_callback = false;
   u32 stack_bytes = 0;  ///< multiple of 8
@@ -77,8 +80,11 @@ struct Plan {
   std::vector<Function> functions;  ///< parallel to Checked::entries
   bool needs_run_context = false;
   bool calls_out = false;  ///< calls helpers or other programs, which use all of the run context
-  Buffer<u8> code;  ///< an emitter's: where it writes
+  Buffer<u8> code;         ///< an emitter's: where it writes
 };
+
+/// Functions of more instructions are called.
+inline constexpr u32 longest_inlined = 16;
 
 /// A tail call whose array and index are constants.
 struct KnownTailCall {

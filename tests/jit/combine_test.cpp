@@ -290,5 +290,40 @@ TEST(CodeMemory, IsNeverWritableAndExecutable) {
   EXPECT_TRUE(found);
 }
 
+TEST(Combine, SmallFunctionsStandWhereTheyAreCalled) {
+  EXPECT_TRUE(has("r1 = 4; callf f; r1 = r0; callf f; exit; f: r0 = r1; r0 *= 3; exit", Shape::inlined));
+  EXPECT_TRUE(
+      has("r1 = 4; callf f; r6 = r0; r1 = 9; callf f; r0 += r6; exit;"
+          "f: r0 = r1; if r1 > 5 goto l; r0 = 7; exit; l: r0 += 2; if r0 == 11 goto m; r0 = 1; m: exit",
+          Shape::inlined));
+  // A loop; a register that it would have to save; a frame.
+  EXPECT_FALSE(has("r1 = 4; callf f; exit; f: r0 = r1; l: r1 -= 1; if r1 != 0 goto l; exit", Shape::inlined));
+  EXPECT_FALSE(has("r1 = 4; callf f; exit; f: r6 = r1; r0 = r6; exit", Shape::inlined));
+  EXPECT_FALSE(
+      has("r1 = 4; callf f; exit; f: *(u64 *)(r10 -8) = r1; r0 = *(u64 *)(r10 -8); exit", Shape::inlined));
+  // One instruction too many.
+  std::string body = "r1 = 4; callf f; exit; f: r0 = r1;";
+  for (u32 i = 0; i < longest_inlined - 2; ++i) body += "r0 += 3;";
+  EXPECT_TRUE(has(body + "exit", Shape::inlined));
+  EXPECT_FALSE(has(body + "r0 += 3; exit", Shape::inlined));
+}
+
+TEST(Combine, InlinedFunctionsKeepCodeOfTheirOwn) {
+  const auto insns = isa::assemble("r1 = 4; callf f; r1 = r0; callf f; exit; f: r0 = r1; r0 *= 3; exit");
+  ASSERT_TRUE(insns.has_value());
+  const auto compiled = compile_unverified(*insns, {});
+  ASSERT_TRUE(compiled.has_value());
+  ASSERT_EQ(compiled->subprogs().size(), 2u);
+  const SubprogCode& f = compiled->subprogs()[1];
+  EXPECT_EQ(f.first_insn, 5u);
+  EXPECT_GT(f.length, 0u);
+  for (u32 i = 0; i < insns->size(); ++i) {
+    const u32 at = compiled->insn_offsets()[i];
+    EXPECT_EQ(at >= f.offset && at < f.offset + f.length, i >= 5) << i;
+  }
+  RunContext rc;
+  EXPECT_EQ(compiled->entry()(nullptr, &rc), 36u);
+}
+
 }  // namespace
 }  // namespace skep::jit::testing

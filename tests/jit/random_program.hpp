@@ -28,6 +28,7 @@ class ProgramMaker {
         if (calls_[c].callee == f) out_[calls_[c].at].imm = start - static_cast<s32>(calls_[c].at) - 1;
       function(length / 2, false);
     }
+    leaf(main_calls);
     return out_;
   }
 
@@ -47,8 +48,8 @@ class ProgramMaker {
   Form pick(const std::vector<Form>& list) { return list[below(static_cast<u32>(list.size()))]; }
   u32 below(u32 n) { return static_cast<u32>(source_() % n); }
   u8 any_register() {
-    const u8 r = static_cast<u8>(below(9));
-    return r == avoid_ ? static_cast<u8>((r + 1) % 9) : r;
+    const u8 r = static_cast<u8>(below(registers_));
+    return r == avoid_ ? static_cast<u8>((r + 1) % registers_) : r;
   }
   s32 immediate() {
     constexpr s32 special[] = {
@@ -82,6 +83,33 @@ class ProgramMaker {
       add(Form::XOR64_X, 0, 1);
     }
     add(Form::EXIT);
+  }
+  /// A function of a few instructions on R0 to R5, with an exit in its middle at times.
+  void leaf(std::size_t calls) {
+    const s32 start = static_cast<s32>(out_.size());
+    bool called = false;
+    for (std::size_t c = 0; c < calls; ++c) {
+      if (calls_[c].callee != 2) continue;
+      out_[calls_[c].at].imm = start - static_cast<s32>(calls_[c].at) - 1;
+      called = true;
+    }
+    if (!called) return;
+    registers_ = 6;
+    add(Form::LDX_W, 0, 1, static_cast<s16>(offset(8)));
+    for (u32 i = below(3); i > 0; --i) arithmetic();
+    if (below(2) != 0) {
+      const bool leaves = below(2) != 0;
+      add(condition(), any_register(), any_register(), 2, immediate());
+      arithmetic();
+      if (leaves)
+        add(Form::EXIT);
+      else
+        arithmetic();
+    }
+    for (u32 i = below(6); i > 0; --i) arithmetic();
+    for (u8 r = 1; r < 6; ++r) add(Form::ADD64_X, 0, r);
+    add(Form::EXIT);
+    registers_ = 9;
   }
   void land(std::size_t at) { out_[at].off = static_cast<s16>(out_.size() - at - 1); }
 
@@ -327,7 +355,7 @@ class ProgramMaker {
   }
   void local_call() {
     add(Form::MOV64_X, 1, 9);
-    calls_.push_back({out_.size(), below(2)});
+    calls_.push_back({out_.size(), below(3)});
     add(Form::CALL_LOCAL);
     reset_arguments();
   }
@@ -342,6 +370,7 @@ class ProgramMaker {
   std::size_t floor_ = 0;
   std::vector<Call> calls_;
   static constexpr u8 no_register = 255;
+  u32 registers_ = 9;       ///< that any_register() is among
   u8 avoid_ = no_register;  ///< the counter of the loop whose body is being made
   bool is_main_ = true, in_loop_ = false;
 };

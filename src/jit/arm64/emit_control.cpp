@@ -1,4 +1,5 @@
 // Jumps, calls and tail calls.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -71,18 +72,54 @@ void Emitter::call_main() {
   word(word_bl);
 }
 
-bool Emitter::patch_forward() {
+bool Emitter::patch(const Forward& jump, u32 target) {
   u8* code = holder_.textSection()->buffer().data();
+  u32 bits = 0;
+  std::memcpy(&bits, code + jump.at, 4);
+  if (!set_distance(bits, jump.at, target, jump.kind == Forward::conditional)) return false;
+  std::memcpy(code + jump.at, &bits, 4);
+  return true;
+}
+
+bool Emitter::patch_forward() {
   for (const Forward& jump : forward_) {
     const u32 target = jump.kind == Forward::main   ? out_.entry
                        : jump.kind == Forward::call ? out_.subprogs[jump.target].offset
                                                     : out_.insn_offsets[jump.target];
-    u32 bits = 0;
-    std::memcpy(&bits, code + jump.at, 4);
-    if (!set_distance(bits, jump.at, target, jump.kind == Forward::conditional)) return false;
-    std::memcpy(code + jump.at, &bits, 4);
+    if (!patch(jump, target)) return false;
   }
   return true;
+}
+
+/// As on x86-64: the body of the function that is called at `at`, its jumps patched here.
+void Emitter::inline_function(u32 at) {
+  const Function& f = plan_.functions[program_.subprog_at(program_.target(at))];
+  u32* const offsets = out_.insn_offsets.data();
+  u32 own[longest_inlined];
+  std::copy(offsets + f.first, offsets + f.end, own);
+  const std::size_t outer_jumps = forward_.size();
+  inlining_ = &f;
+  for (u32 i = f.first; i < f.end; ++i) {
+    offsets[i] = here();
+    emit(i);
+  }
+  inlining_ = nullptr;
+  for (std::size_t i = outer_jumps; i < forward_.size(); ++i)
+    if (!patch(forward_[i], forward_[i].target == f.end ? here() : offsets[forward_[i].target]))
+      error_ = asmjit::kErrorTooLarge;
+  forward_.resize(outer_jumps);
+  std::copy(own, own + (f.end - f.first), offsets + f.first);
+}
+
+/// Returns; from a body that stands in another function, goes on behind it.
+void Emitter::leave(u32 at) {
+  if (inlining_ == nullptr) {
+    a_.mov(a64::x0, r64(0));
+    epilogue(*current_, in_main_);
+    a_.ret(a64::x30);
+  } else if (at + 1 != inlining_->end) {
+    jump_always(at, inlining_->end);
+  }
 }
 
 bool Emitter::place(u64 base) {

@@ -254,6 +254,8 @@ void Emitter::shaped(u32 at) {
       return wide_constant(plan_.details[at]);
     case Shape::wide_copy:
       return wide_copy(plan_.details[at]);
+    case Shape::inlined:
+      return inline_function(at);
     case Shape::current_cpu:
       a_.ldr(r32(i.dst), field(offsetof(RunContext, cpu)));
       return;
@@ -320,7 +322,7 @@ void Emitter::one(u32 at) {
     case Form::CALL_HELPER: return call_helper(at);
     case Form::CALL_LOCAL: return call_local(at);
     case Form::TAIL_CALL: return tail_call(at);
-    case Form::EXIT: a_.mov(a64::x0, r64(0)); epilogue(*current_, in_main_); a_.ret(a64::x30); return;
+    case Form::EXIT: return leave(at);
 
     // vm::check() refuses these: they exist before the fixups only.
     case Form::ADDR_SPACE_CAST: case Form::CALL_KFUNC: case Form::LD_IMM64_BTF_ID: case Form::LD_IMM64_MAP_IDX:

@@ -114,6 +114,8 @@ class Emitter : private asmjit::ErrorHandler {
   void jump_always(u32 at, u32 target);
   void jump_if(CondCode condition, u32 at, u32 target);
   void call_function(u32 function);
+  void inline_function(u32 at);
+  void leave(u32 at);
   void call_main();
   [[nodiscard]] bool patch_forward();
 
@@ -136,6 +138,7 @@ class Emitter : private asmjit::ErrorHandler {
     u32 at, target;  ///< target: an instruction slot; of calls the index of a function
   };
   std::vector<Forward> forward_;
+  [[nodiscard]] bool patch(const Forward& jump, u32 target);
   /// A call out of the code: the word at `at`.
   struct Outside {
     u32 at;
@@ -143,6 +146,7 @@ class Emitter : private asmjit::ErrorHandler {
   };
   std::vector<Outside> outside_;
   const Function* current_ = nullptr;
+  const Function* inlining_ = nullptr;  ///< whose body stands in the current one
   bool in_main_ = false;
   u32 frame_bytes_ = 0;  ///< R10 - sp
   Emitted out_;
