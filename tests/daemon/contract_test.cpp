@@ -4,13 +4,7 @@
 #include "client/linux_kernel.hpp"
 #include "client/remote_kernel.hpp"
 #include "daemon/daemon_thread.hpp"
-#include "kernel_contract/contract_functions.hpp"
-#include "kernel_contract/contract_helpers.hpp"
-#include "kernel_contract/contract_map_types.hpp"
-#include "kernel_contract/contract_maps.hpp"
-#include "kernel_contract/contract_objects.hpp"
-#include "kernel_contract/contract_programs.hpp"
-#include "kernel_contract/contract_tail_calls.hpp"
+#include "kernel_contract/functions.hpp"
 
 namespace skep::contract {
 namespace {

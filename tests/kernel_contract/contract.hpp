@@ -1,6 +1,7 @@
 // One suite for every class Kernel: what a caller above the seam may rely on. The behaviour is that of
-// Linux 6.18, which the same tests run against where bpf(2) is allowed. Header-only: a test program includes
-// contract_maps.hpp, contract_programs.hpp, contract_objects.hpp, in one file, and says
+// Linux 6.18, which the same tests run against where bpf(2) is allowed. The tests are compiled once: a test
+// program links skep_kernel_contract, and says of each fixture (KernelContract, PacketContract of
+// packets.hpp, FunctionContract of functions.hpp)
 //     INSTANTIATE_TEST_SUITE_P(User, KernelContract, ::testing::Values(Subject{"user", make_user_kernel}),
 //     subject_name);
 // Tests make objects under names and pins of their own and assume nothing about others that exist.

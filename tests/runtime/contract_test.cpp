@@ -2,13 +2,7 @@
 // interpreted.
 #include <cstdlib>
 
-#include "kernel_contract/contract_functions.hpp"
-#include "kernel_contract/contract_helpers.hpp"
-#include "kernel_contract/contract_map_types.hpp"
-#include "kernel_contract/contract_maps.hpp"
-#include "kernel_contract/contract_objects.hpp"
-#include "kernel_contract/contract_programs.hpp"
-#include "kernel_contract/contract_tail_calls.hpp"
+#include "kernel_contract/functions.hpp"
 #include "runtime/user_kernel.hpp"
 
 namespace skep::contract {

@@ -1,8 +1,8 @@
 // The contract's part about programs: loading, refusals, logs, info, test runs, tracing, statistics.
-#pragma once
 #include "kernel_contract/contract.hpp"
 
 namespace skep::contract {
+namespace {
 
 TEST_P(KernelContract, LoadedProgramsAreDescribed) {
   using namespace code;
@@ -202,4 +202,5 @@ TEST_P(KernelContract, TracesComeOutOfThePipe) {
   EXPECT_NE(seen.find("bpf_trace_printk: " + marker), std::string::npos) << seen;
 }
 
+}  // namespace
 }  // namespace skep::contract

@@ -1,15 +1,15 @@
 // The contract's part about program arrays and tail calls.
-#pragma once
 #include "kernel_contract/contract.hpp"
 
 namespace skep::contract {
+namespace {
 
 /// Leaves for slot `index` of the array; returns 1 where that does not happen.
-inline std::vector<isa::Insn> jump_through(int array, s32 index) {
+std::vector<isa::Insn> jump_through(int array, s32 index) {
   using namespace code;
   return program(map_fd(2, array), mov(3, index), call(12), mov(0, 1), exit());
 }
-inline std::vector<isa::Insn> returns(s32 value) { return code::program(code::mov(0, value), code::exit()); }
+std::vector<isa::Insn> returns(s32 value) { return code::program(code::mov(0, value), code::exit()); }
 
 TEST_P(KernelContract, TailCallsLeaveForTheProgramInTheSlot) {
   const Handle array = map(map_spec(MapType::prog_array, 4, 4, 3));
@@ -149,4 +149,5 @@ TEST_P(KernelContract, ProgramArraysHoldDescriptorsOnly) {
   EXPECT_EQ(error_of(kernel().map_get_next_key(array.fd(), bytes_of(last), mut_bytes_of(next))), ENOENT);
 }
 
+}  // namespace
 }  // namespace skep::contract

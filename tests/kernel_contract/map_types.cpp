@@ -1,6 +1,5 @@
 // Every map type, empty, under the same operations: which errno each answers. Data, recorded from Linux 6.18;
 // the running kernel is asked the same, so a wrong row shows there. Then what types with sockets hold.
-#pragma once
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/mman.h>
@@ -10,6 +9,7 @@
 #include "kernel_contract/contract.hpp"
 
 namespace skep::contract {
+namespace {
 
 struct MapTypeAnswers {
   MapType type;
@@ -21,7 +21,7 @@ struct MapTypeAnswers {
 };
 
 /// `far` is no index of any of these maps.
-inline std::string map_type_answers(Kernel& kernel, int fd, const MapTypeAnswers& row, u64 value_bytes) {
+std::string map_type_answers(Kernel& kernel, int fd, const MapTypeAnswers& row, u64 value_bytes) {
   std::vector<std::byte> key(row.key), far(row.key, std::byte{0x7f}), next(row.key);
   std::vector<std::byte> value(value_bytes, std::byte{0});
   if (row.descriptors) std::ranges::fill(std::span(value).first(4), std::byte{0xff});
@@ -45,7 +45,7 @@ inline std::string map_type_answers(Kernel& kernel, int fd, const MapTypeAnswers
   return said;
 }
 
-inline constexpr MapTypeAnswers map_types[] = {
+constexpr MapTypeAnswers map_types[] = {
     {MapType::hash, 4, 8, 4, 0, "hash", false, "2 2 22 2 2 2 2 2 2 0 17 22 22 22 2 0 1 1 "},
     {MapType::hash, 512, 8, 4, 0, "hash_512", false, "2 2 22 2 2 2 2 2 2 0 17 22 22 22 2 0 1 1 "},
     {MapType::hash, 4, 8, 4, uapi::F_NO_PREALLOC, "hash_no_prealloc", false,
@@ -138,7 +138,7 @@ struct Sockets {
     EXPECT_TRUE(server);
   }
 };
-inline u64 cookie_of(int fd) {
+u64 cookie_of(int fd) {
   u64 cookie = 0;
   socklen_t size = sizeof cookie;
   EXPECT_EQ(::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size), 0);
@@ -247,4 +247,5 @@ TEST_P(KernelContract, XskMapsTakeXdpSockets) {
   EXPECT_EQ(error_of(kernel().map_delete_elem(made.fd(), bytes_of(key))), 0);
 }
 
+}  // namespace
 }  // namespace skep::contract

@@ -1,8 +1,8 @@
 // The contract's part about maps. See contract.hpp.
-#pragma once
 #include "kernel_contract/contract.hpp"
 
 namespace skep::contract {
+namespace {
 
 TEST_P(KernelContract, MapsAreDescribedAsTheyWereMade) {
   const Handle made = map(map_spec(MapType::hash, 4, 12, 16, 0, "contract_map"));
@@ -344,4 +344,5 @@ TEST_P(KernelContract, BloomFiltersAreAskedForTheValue) {
   EXPECT_EQ(error_of(kernel().map_lookup_and_delete_elem(made.fd(), {}, mut_bytes_of(asked))), kENOTSUPP);
 }
 
+}  // namespace
 }  // namespace skep::contract

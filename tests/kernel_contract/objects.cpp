@@ -1,11 +1,11 @@
 // The contract's part about objects: descriptors, ids, references, BTF, pins, links.
-#pragma once
 #include "kernel_contract/contract.hpp"
 
 namespace skep::contract {
+namespace {
 
 /// A BTF of three types: int, an array's index type likewise, and `struct counters { int a; int b; }`.
-inline std::vector<std::byte> small_btf() {
+std::vector<std::byte> small_btf() {
   const std::string strings = std::string("\0int\0counters\0a\0b\0", 18);
   const std::vector<u32> types = {
       1, 0x01000000, 4, 0x01000020,                   // [1] INT 'int' 32 bits signed
@@ -153,4 +153,5 @@ TEST_P(KernelContract, LinksNeedAnInterfaceAndAnXdpProgram) {
   EXPECT_EQ(error_of(kernel().xdp_attach(attach)), ENODEV);
 }
 
+}  // namespace
 }  // namespace skep::contract

@@ -1,19 +1,9 @@
 // The contract's part about helpers on packets: small programs, each with the result that Linux gives. The
 // same table runs on every kernel, Linux included.
-#pragma once
-#include "kernel_contract/contract_packets.hpp"
+#include "kernel_contract/packets.hpp"
 
 namespace skep::contract {
-
-/// A program of one call with its context in R1 and constants in R2..R5.
-inline std::vector<isa::Insn> one_call(s32 helper, std::vector<s32> numbers) {
-  using namespace code;
-  std::vector<isa::Insn> insns;
-  for (std::size_t i = 0; i < numbers.size(); ++i) insns.push_back(mov(static_cast<u8>(2 + i), numbers[i]));
-  insns.push_back(call(helper));
-  insns.push_back(exit());
-  return insns;
-}
+namespace {
 
 struct HelperCase {
   std::string name;
@@ -122,4 +112,5 @@ TEST_P(PacketContract, ASecondVlanTagGoesIntoTheFrame) {
   EXPECT_EQ(result->data_out[16], std::byte{8}) << "the old type";
 }
 
+}  // namespace
 }  // namespace skep::contract
