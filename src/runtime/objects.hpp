@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "btf/btf.hpp"
+#include "btf/kernel_btf.hpp"
 #include "helpers/async.hpp"
 #include "helpers/run_context.hpp"
 #include "jit/compile.hpp"
@@ -20,6 +21,8 @@ namespace skep::runtime {
 struct BtfObject {
   u32 id = 0;
   btf::Btf btf;
+  const btf::KernelBtf* kernel =
+      nullptr;  ///< set: the kernel's own, which lists it as [vmlinux]; `btf` is empty
 };
 
 struct SubprogInfo {

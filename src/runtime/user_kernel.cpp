@@ -62,7 +62,10 @@ UserKernel::UserKernel(const Config& config, std::unique_ptr<maps::PercpuArea> p
       interfaces_(interface_environment(config)),
       xdp_(interfaces_),
       tc_(interfaces_),
-      pins_(std::move(pins)) {}
+      kernel_types_(std::make_shared<BtfObject>(BtfObject{0, {}, kernel_btf_})),
+      pins_(std::move(pins)) {
+  kernel_types_->id = btfs_.add(kernel_types_);
+}
 
 UserKernel::~UserKernel() {
   async_->stop();
@@ -132,6 +135,12 @@ Result<void> UserKernel::prog_bind_map(int prog, int map_fd) {
   return {};
 }
 
+Result<std::shared_ptr<BtfObject>> UserKernel::btf(int fd) {
+  auto held = TRY(object<BtfObject>(fd, ObjectKind::btf));
+  if (held->kernel != nullptr) return fail(EACCES, "the types of the kernel are nobody else's");
+  return held;
+}
+
 Result<Handle> UserKernel::btf_load(ByteView bytes, const LogRequest& want, Log* log) {
   if (bytes.size() > limits::btf_max_size) return fail(E2BIG, fmt::format("BTF of {} bytes", bytes.size()));
   auto parsed = btf::Btf::parse({bytes.begin(), bytes.end()});
@@ -142,7 +151,7 @@ Result<Handle> UserKernel::btf_load(ByteView bytes, const LogRequest& want, Log*
     }
     return std::unexpected(std::move(parsed).error());
   }
-  auto object = std::make_shared<BtfObject>(BtfObject{0, *std::move(parsed)});
+  auto object = std::make_shared<BtfObject>(BtfObject{0, *std::move(parsed), nullptr});
   const Lock lock(mutex_);
   object->id = btfs_.add(object);
   return open(ObjectKind::btf, std::move(object));
@@ -200,6 +209,10 @@ Result<void> UserKernel::set_stats_enabled(bool on) {
 
 // Ids.
 
+void UserKernel::find_kernel_types() {
+  if (kernel_types_ != nullptr && kernel_btf_->types() == nullptr) kernel_types_ = nullptr;
+}
+
 Result<u32> UserKernel::get_next_id(ObjectKind kind, u32 start_id) {
   const Lock lock(mutex_);
   sweep();
@@ -213,6 +226,7 @@ Result<u32> UserKernel::get_next_id(ObjectKind kind, u32 start_id) {
       id = maps_.next_after(start_id);
       break;
     case ObjectKind::btf:
+      find_kernel_types();
       id = btfs_.next_after(start_id);
       break;
     case ObjectKind::link:
@@ -235,6 +249,7 @@ Result<Handle> UserKernel::get_fd_by_id(ObjectKind kind, u32 id) {
       if (const auto map = maps_.find(id); map != nullptr) found = map->user_reference();
       break;
     case ObjectKind::btf:
+      find_kernel_types();
       found = btfs_.find(id);
       break;
     case ObjectKind::link:
@@ -257,7 +272,13 @@ Result<BtfInfo> UserKernel::btf_info(int fd) {
   const auto held = TRY(described<BtfObject>(fd, ObjectKind::btf));
   BtfInfo info;
   info.id = held->id;
-  info.data = held->btf.bytes();
+  if (held->kernel != nullptr) {
+    info.kernel_btf = true;
+    info.name = "vmlinux";
+  }
+  const btf::Btf* types = held->kernel != nullptr ? held->kernel->types() : &held->btf;
+  if (types == nullptr) return fail(ENOENT, "there are no types of the kernel");
+  info.data = types->bytes();
   info.size = static_cast<u32>(info.data.size());
   return info;
 }

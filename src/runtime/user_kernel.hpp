@@ -149,7 +149,10 @@ class UserKernel final : public Kernel {
   /// For use: not the descriptor's own reference, which counts as user space's.
   Result<maps::MapRef> map(int fd) { return TRY(object<maps::Map>(fd, ObjectKind::map))->shared_from_this(); }
   Result<std::shared_ptr<Program>> program(int fd) { return object<Program>(fd, ObjectKind::prog); }
-  Result<std::shared_ptr<BtfObject>> btf(int fd) { return object<BtfObject>(fd, ObjectKind::btf); }
+  /// What programs and maps may have for their types: the kernel's own is refused (btf_is_kernel()).
+  Result<std::shared_ptr<BtfObject>> btf(int fd);
+  /// Reads the kernel's types if nobody has yet: they have an id only where there are any.
+  void find_kernel_types();
   Handle open(ObjectKind kind, std::shared_ptr<void> what) {
     return {*this, kind, fds_.add(kind, std::move(what))};
   }
@@ -195,6 +198,7 @@ class UserKernel final : public Kernel {
   IdTable<Program> programs_;
   IdTable<maps::Map> maps_;
   IdTable<BtfObject> btfs_;
+  std::shared_ptr<BtfObject> kernel_types_;  ///< of kernel_btf_, the first of the ids; null: there are none
   IdTable<Link> links_;
   std::unique_ptr<PinDirectory> pins_;
   DescriptorTable fds_;

@@ -100,6 +100,26 @@ TEST_P(KernelContract, WrongBtfIsRefused) {
   EXPECT_EQ(error_of(kernel().map_create(spec)), EINVAL);
 }
 
+TEST_P(KernelContract, TheTypesOfTheKernelAreListedAndNobodyElses) {
+  const auto id = kernel().get_next_id(ObjectKind::btf, 0);
+  ASSERT_TRUE(id.has_value()) << id.error().what;
+  const auto btf = kernel().get_fd_by_id(ObjectKind::btf, *id);
+  ASSERT_TRUE(btf.has_value()) << btf.error().what;
+  const auto info = kernel().btf_info(btf->fd());
+  ASSERT_TRUE(info.has_value()) << info.error().what;
+  EXPECT_EQ(*id, 1u);
+  EXPECT_EQ(info->name, "vmlinux");
+  EXPECT_TRUE(info->kernel_btf);
+  EXPECT_EQ(info->size, info->data.size());
+  ASSERT_GE(info->data.size(), 24u);
+  EXPECT_EQ(info->data[0], std::byte{0x9f});
+  MapSpec spec = map_spec(MapType::hash, 4, 4, 1);
+  spec.btf_fd = btf->fd();
+  spec.btf_key_type_id = 1;
+  spec.btf_value_type_id = 1;
+  EXPECT_EQ(error_of(kernel().map_create(spec)), EACCES);
+}
+
 TEST_P(KernelContract, PinsHoldObjectsUntilTheyAreRemoved) {
   using namespace code;
   const auto directory = pins();
