@@ -1,6 +1,7 @@
 // `skep verify`: the words, and one line or one JSON object a program.
 #include "cli/bare_words.hpp"
 #include "cli/explain.hpp"
+#include "cli/objects.hpp"
 #include "cli/tables.hpp"
 #include "cli/verify_work.hpp"
 
@@ -49,6 +50,7 @@ void json_fields(JsonWriter& json, const Verdict& verdict) {
   json.field("verdict", verdict.code == 0 ? "accept" : "reject");
   json.field("errno", static_cast<u64>(verdict.code));
   if (!verdict.judged) json.field("stage", "before the verifier");
+  if (verdict.tag) json.field("tag", std::string_view(tag_text(*verdict.tag)));
   json.field("processed", verdict.processed);
   json.field("time_us", verdict.nanoseconds / 1000);
   json.field("message", std::string_view(verdict.message));

@@ -123,6 +123,9 @@ struct Judge {
       read_log(verdict);
     };
     const auto loaded = loader::load(*object.spec, **kernel, options);
+    if (loaded && !loaded->programs.empty())
+      if (const auto info = (*kernel)->prog_info(loaded->programs.front().handle.fd()))
+        verdict.tag = info->tag;
     if (!loaded && !verdict.judged) {
       verdict.code = loaded.error().code;
       if (!warnings.first.empty()) verdict.message = warnings.first;
@@ -146,6 +149,8 @@ struct Judge {
     verdict.log = std::move(log.text);
     verdict.code = loaded ? 0 : loaded.error().code;
     if (!loaded) verdict.message = loaded.error().what;
+    if (loaded)
+      if (const auto info = (*kernel)->prog_info(loaded->fd())) verdict.tag = info->tag;
     verdict.judged = loaded || !verdict.log.empty() || request.log_level == 0;
     read_log(verdict);
     return verdict;
@@ -262,6 +267,7 @@ std::vector<std::string_view> differences(const Verdict& a, const Verdict& b) {
   if (a.code != b.code) found.push_back("errno");
   if (a.message != b.message && a.judged && b.judged) found.push_back("message");
   if (a.processed != b.processed) found.push_back("processed");
+  if (a.tag && b.tag && *a.tag != *b.tag) found.push_back("tag");
   return found;
 }
 

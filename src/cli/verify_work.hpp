@@ -34,6 +34,8 @@ struct Verdict {
   int code = 0;         ///< 0: accepted; else the errno
   u64 processed = 0;    ///< instructions, from the log's last line
   u64 nanoseconds = 0;  ///< of the load
+  std::optional<u64>
+      tag;              ///< of an accepted program: a hash of its instructions, as the loader relocated them
   std::string message;  ///< the last line before the statistics, or why there is no verdict
   std::string log;
 };
@@ -46,7 +48,7 @@ struct ProgramVerdict {
   std::optional<Verdict> linux_;  ///< with --against linux
 };
 
-/// The names of what differs: "verdict", "errno", "message", "processed".
+/// The names of what differs: "verdict", "errno", "message", "processed", "tag".
 [[nodiscard]] std::vector<std::string_view> differences(const Verdict& a, const Verdict& b);
 
 /// Verifies everything; `found` is called on this thread, for the programs in order. A failure to open an

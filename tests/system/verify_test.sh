@@ -36,8 +36,10 @@ run 255 skep -j verify "$object"
 fields='import json, sys
 rows = {r["program"]: r for r in json.load(sys.stdin)}
 r = rows["leaks"]
-print(len(rows), r["verdict"], r["errno"], r["type"], r["section"], r["processed"] > 5, r["insns"] > 5, "would lead" in r["message"])'
-equal "-j" "10 reject 22 sched_cls tc True True True" "$(python3 -c "$fields" <<<"$out")"
+print(len(rows), r["verdict"], r["errno"], r["type"], r["section"], r["processed"] > 5, r["insns"] > 5, "would lead" in r["message"])
+print("tag" in r, len(rows["firewall"]["tag"]), int(rows["firewall"]["tag"], 16) != 0)'
+equal "-j" "10 reject 22 sched_cls tc True True True
+False 16 True" "$(python3 -c "$fields" <<<"$out")"
 
 run 255 skep verify --explain --program not_compared "$object"
 contains "--explain: where" "source: return data[0] ? XDP_PASS : XDP_DROP; @ judged.bpf.c" "$out"
