@@ -93,7 +93,8 @@ struct Env {
 
   /// Says a line of refusal, with its newline, and returns the errno as a Status.
   template <class... A>
-  [[nodiscard]] Status reject(int code, fmt::format_string<A...> format, A&&... args) {
+  [[nodiscard, gnu::cold, gnu::noinline]] Status reject(int code, fmt::format_string<A...> format,
+                                                        A&&... args) {
     log.say(format, std::forward<A>(args)...);
     return Status(code);
   }

@@ -129,6 +129,46 @@ bool shift_count_is_known(const isa::Insn& insn, const Scalar& src) {
   return known && src.umax < (is32 ? 32u : 64u);
 }
 
+/// Two known numbers give a known one, whatever the operation; false: an operation that is not done here.
+bool alu_of_known(u8 op, bool is32, Scalar& dst, const Scalar& src) {
+  if (!is_known_in_step(src) || !is_known_in_step(dst)) return false;
+  const u64 a = dst.var_off.value, b = src.var_off.value;
+  u64 result = 0;
+  switch (op) {
+    case isa::op::ADD:
+      result = a + b;
+      break;
+    case isa::op::SUB:
+      result = a - b;
+      break;
+    case isa::op::MUL:
+      result = a * b;
+      break;
+    case isa::op::AND:
+      result = a & b;
+      break;
+    case isa::op::OR:
+      result = a | b;
+      break;
+    case isa::op::XOR:
+      result = a ^ b;
+      break;
+    case isa::op::LSH:
+      result = a << b;
+      break;
+    case isa::op::RSH:
+      result = (is32 ? static_cast<u32>(a) : a) >> b;
+      break;
+    case isa::op::ARSH:
+      result = static_cast<u64>((is32 ? s64{static_cast<s32>(a)} : static_cast<s64>(a)) >> b);
+      break;
+    default:
+      return false;
+  }
+  mark_known(dst, is32 ? static_cast<u32>(result) : result);
+  return true;
+}
+
 }  // namespace
 
 bool alu_is_computable(const isa::Insn& insn, const Scalar& src) {
@@ -164,9 +204,10 @@ void alu(const isa::Insn& insn, Scalar& dst, const Scalar& source) {
     dst = Scalar::unknown();
     return;
   }
-  const Scalar src = source;  // may be dst itself
   const bool is32 = class_of(insn.code) != isa::op::ALU64;
   const u8 op = op_of(insn.code);
+  if (alu_of_known(op, is32, dst, source)) return;
+  const Scalar src = source;  // may be dst itself
   switch (op) {
     case isa::op::ADD:
       add_ranges(ranges32(dst), ranges32(src));

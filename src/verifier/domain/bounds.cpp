@@ -110,6 +110,11 @@ void bound_offset(Scalar& r) {
 /// If only one number of the tnum lies in the unsigned range, that is it (kernel: end of
 /// __update_reg64_bounds, in the 6.18 stable branch).
 void single_value(Scalar& r) {
+  // Where only low bits are unknown, every number between the ends is one of the tnum's, and learn() has
+  // just cut the ends to those of the tnum.
+  if ((r.var_off.mask & (r.var_off.mask + 1)) == 0 && r.umin < r.umax && r.umin >= r.var_off.value &&
+      r.umax <= (r.var_off.value | r.var_off.mask))
+    return;
   const u64 next = tnum_step(r.var_off, r.umin);
   const u64 most = r.var_off.value | r.var_off.mask;
   if (r.var_off.contains(r.umin)) {
@@ -172,16 +177,54 @@ constexpr Scalar any_of_size(u32 bytes) {
   return {{0, most}, 0, static_cast<s64>(most), 0, most, 0, static_cast<s32>(most32), 0, most32};
 }
 
-void sync_fully(Scalar& r) {
-  update_bounds(r);
-  // Three rounds, as the kernel has. A round is a function of the scalar alone: once one has changed nothing,
-  // the next would not, either.
+/// The rounds of deduction and bound_offset() where the unsigned ranges lie below 2^31 and the signed ones
+/// add nothing that the order of the steps could lose: all ends move together, to the narrowest of each.
+/// False, and nothing is changed, if it is not so plain, or contradictory (domain tests compare with the
+/// rounds).
+bool deduce_small(Scalar& r) {
+  constexpr u64 most_small = INT32_MAX;
+  const auto smin = static_cast<u64>(r.smin), smax = static_cast<u64>(r.smax);
+  const bool plain =
+      r.umin <= r.umax && r.umax <= most_small &&
+      ((smin | smax) <= most_small || (r.smin <= static_cast<s64>(r.umin) && r.smax >= INT32_MAX));
+  if (!plain) return false;
+  const s64 min = std::max({static_cast<s64>(r.umin), r.smin, s64{r.umin32}, s64{r.smin32}});
+  const s64 max = std::min({static_cast<s64>(r.umax), r.smax, s64{r.umax32}, s64{r.smax32}});
+  if (min > max) return false;
+  const Tnum range = tnum_range(static_cast<u64>(min), static_cast<u64>(max));
+  if (!tnum_overlap(r.var_off, range)) return false;
+  r.var_off = tnum_intersect(r.var_off, range);
+  r.smin = min;
+  r.smax = max;
+  r.umin = static_cast<u64>(min);
+  r.umax = static_cast<u64>(max);
+  r.smin32 = static_cast<s32>(min);
+  r.smax32 = static_cast<s32>(max);
+  r.umin32 = static_cast<u32>(min);
+  r.umax32 = static_cast<u32>(max);
+  return true;
+}
+
+/// Three rounds, as the kernel has. A round is a function of the scalar alone: once one has changed nothing,
+/// the next would not, either.
+void deduce_in_rounds(Scalar& r) {
   for (u32 round = 0; round < 3; ++round) {
     const Scalar before = r;
     deduce(r);
     if (r == before) break;
   }
   bound_offset(r);
+}
+
+void sync_by_rounds(Scalar& r) {
+  update_bounds(r);
+  deduce_in_rounds(r);
+  update_bounds(r);
+}
+
+void sync_fully(Scalar& r) {
+  update_bounds(r);
+  if (!deduce_small(r)) deduce_in_rounds(r);
   update_bounds(r);
 }
 

@@ -63,6 +63,6 @@ inline Ranges<const s32, const u32> ranges32(const Scalar& r) {
 
 void update_bounds32(Scalar& r);
 /// sync_bounds() without its short ways.
-void sync_fully(Scalar& r);
+void sync_by_rounds(Scalar& r);
 
 }  // namespace skep::verifier

@@ -72,9 +72,16 @@ void coerce_subreg_to_size_sx(Scalar& r, u32 bytes);
 /// "const subreg tnum out of sync with range bounds" (kernel: reg_bounds_sanity_check, whose caller then
 /// forgets the ranges).
 [[nodiscard]] const char* bounds_violation(const Scalar& r);
-/// That it is nullptr for a known number in step with itself, without a call.
+/// A known number in step with itself.
 [[nodiscard]] inline bool is_known_in_step(const Scalar& r) {
   return r.var_off.is_const() && r == Scalar::constant(r.var_off.value);
+}
+/// That bounds_violation() is nullptr, for most numbers without a call.
+[[nodiscard]] inline bool is_sane(const Scalar& r) {
+  if (is_known_in_step(r)) return true;
+  const u32 in_order = static_cast<u32>(r.umin <= r.umax) & static_cast<u32>(r.smin <= r.smax) &
+                       static_cast<u32>(r.umin32 <= r.umax32) & static_cast<u32>(r.smin32 <= r.smax32);
+  return (in_order != 0 && !r.is_const32()) || bounds_violation(r) == nullptr;
 }
 /// The kernel's line for such a register, with newline; `where` is "true_reg1", "alu", ...
 [[nodiscard]] std::string bounds_violation_text(const Scalar& r, std::string_view where);

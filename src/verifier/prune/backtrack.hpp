@@ -32,6 +32,17 @@ struct Backtrack {
   void set_slot(u32 f, u32 slot) { slots[f] |= u64{1} << slot; }
   void clear_slot(u32 f, u32 slot) { slots[f] &= ~(u64{1} << slot); }
   [[nodiscard]] bool has_slot(u32 f, u32 slot) const { return (slots[f] >> slot & 1) != 0; }
+  /// Of the current frame: what `asked` has is taken off, the rest is added to it. The registers are its low
+  /// bits; as many slots as there is room for stand above them, the others are never taken off.
+  void take_off_asked(u32& asked) {
+    constexpr u32 reg_bits = 11;
+    constexpr u64 slot_bits = (u64{1} << (32 - reg_bits)) - 1;
+    const u32 now = regs[frame] | static_cast<u32>((slots[frame] & slot_bits) << reg_bits);
+    const u32 fresh = now & ~asked;
+    asked |= now;
+    regs[frame] = fresh & ((1u << reg_bits) - 1);
+    slots[frame] = (slots[frame] & ~slot_bits) | fresh >> reg_bits;
+  }
   // of the current frame
   void set_reg(u32 reg) { set_reg(frame, reg); }
   void clear_reg(u32 reg) { clear_reg(frame, reg); }

@@ -13,6 +13,7 @@ bool same_but_ids(const RegState& a, const RegState& b) {
 }
 
 bool contains(const RegState& old, const RegState& cur) {
+  if (old.num.umin > cur.num.umin || old.num.umax < cur.num.umax) return false;  // most often it is these
   return range_within(old.num, cur.num) && tnum_in(old.num.var_off, cur.num.var_off);
 }
 
@@ -36,16 +37,34 @@ u64 telling_bytes(u64 bytes) {
 
 }  // namespace
 
-/// The register of the innermost frame that made the last comparison with `kept` fail makes this one fail,
-/// too: for states at one place it is often the same. It is asked with no id mapped yet, so that what fails
-/// here fails in states_equal(): there ids may be mapped already, which only refuses more.
+/// The register that made the last comparison with `kept` fail makes this one fail, too. It is asked with no
+/// id mapped yet, so that what fails here fails in states_equal(): there ids may be mapped already, which
+/// only refuses more.
 bool Walk::differs_as_before(const ExploredState& kept, const State& cur, Exactness exact) {
-  const u32 i = differing_reg = kept.differing_reg;
-  if (i >= reg_count || kept.state->curframe != cur.curframe) return false;
-  if ((e.program.notes[kept.state->insn_idx].live_regs_before >> i & 1) == 0) return false;
-  const Frame& old = std::as_const(*kept.state).cur();
+  const u32 i = kept.differing_reg;
+  if (i == reg_count) return false;
+  const Frame& old = *std::as_const(*kept.state).frame[kept.differing_frame];
   idmap.reset(e.id_gen);
-  return !reg_safe(old.regs[i], (old.precise_regs >> i & 1) != 0, cur.cur().regs[i], exact);
+  return !reg_safe(old.regs[i], (old.precise_regs >> i & 1) != 0, cur.frame[kept.differing_frame]->regs[i],
+                   exact);
+}
+
+/// Whether `cur` equals a checkpoint whose paths are done; if not, the checkpoint remembers by what.
+bool Walk::equals_finished(ExploredState& kept, const State& cur, Exactness exact) {
+  if (kept.curframe != cur.curframe || differs_as_before(kept, cur, exact)) return false;
+  if (states_equal(*kept.state, cur, exact)) return true;
+  if (differing_reg == reg_count) return false;
+  const Frame& frame = *std::as_const(*kept.state).frame[differing_frame];
+  const RegState& was = frame.regs[differing_reg];
+  kept.differing_frame = differing_frame;
+  kept.differing_reg = differing_reg;
+  kept.type = was.type;
+  // Whatever reg_safe() asks of a number that counts, it asks these.
+  const bool any =
+      was.type.base == Base::arena || (was.is_scalar() && (frame.precise_regs >> differing_reg & 1) == 0);
+  kept.umin = any ? 0 : was.num.umin;
+  kept.umax = any ? ~u64{0} : was.num.umax;
+  return false;
 }
 
 bool Walk::states_equal(const State& old, const State& cur, Exactness exact) {
@@ -57,6 +76,7 @@ bool Walk::states_equal(const State& old, const State& cur, Exactness exact) {
   if (!refs_safe(old, cur)) return false;
   for (u32 f = 0; f <= old.curframe; ++f) {
     if (old.frame[f]->callsite != cur.frame[f]->callsite) return false;
+    differing_frame = static_cast<u8>(f);
     if (!frames_equal(*old.frame[f], *cur.frame[f], frame_insn_idx(old, f), exact)) return false;
   }
   return true;
@@ -81,8 +101,12 @@ bool Walk::frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactn
   const u32 live_regs = e.program.notes[insn_idx].live_regs_before;
   for (u32 left = live_regs & ((1u << reg_count) - 1); left != 0; left &= left - 1) {
     const u32 i = static_cast<u32>(std::countr_zero(left));
+    // An imprecise number accepts any other.
+    if (exact == Exactness::not_exact && (old.precise_regs >> i & 1) == 0 && old.regs[i].is_scalar() &&
+        cur.regs[i].type == old.regs[i].type)
+      continue;
     if (!reg_safe(old.regs[i], (old.precise_regs >> i & 1) != 0, cur.regs[i], exact)) {
-      if (old.frameno == e.cur->curframe) differing_reg = static_cast<u8>(i);
+      differing_reg = static_cast<u8>(i);
       return false;
     }
   }

@@ -8,12 +8,27 @@
 
 namespace skep::verifier {
 
+/// A checkpoint, with what most comparisons need of it, so that they look at nothing else: where it stands,
+/// and something of the register that made the last comparison with it fail, which for states at one place is
+/// often the same.
 struct ExploredState {
   State* state = nullptr;
+  u32 insn_idx = 0;
   u32 hits = 0;
   u32 misses = 0;
-  bool cleaned = false;     ///< dead registers and slots are already dropped
-  u8 differing_reg = 0xff;  ///< of the innermost frame: what made the last comparison with it fail
+  u8 curframe = 0;
+  bool cleaned = false;    ///< its paths are done, dead registers and slots are dropped: it stays as it is
+  u8 differing_frame = 0;  ///< the register's
+  u8 differing_reg = reg_count;  ///< reg_count: none
+  RegType type{};          ///< the register's, and the least and most that its numbers may be for it to be
+  u64 umin = 0, umax = 0;  ///< equal; of a number that is not asked for precisely, 0 and ~0
+
+  /// By that register alone `cur` does not equal it, whatever else holds.
+  [[nodiscard]] bool differs_plainly(const State& cur) const {
+    if (differing_reg == reg_count) return false;
+    const RegState& now = cur.frame[differing_frame]->regs[differing_reg];
+    return now.type != type || now.num.umin < umin || now.num.umax > umax;
+  }
 };
 
 /// States by (instruction, call site), as the kernel hashes them: a list per bucket.
@@ -21,7 +36,7 @@ class ExploredStates {
  public:
   explicit ExploredStates(std::size_t insn_count) : buckets_(insn_count) {}
   [[nodiscard]] std::vector<ExploredState>& at(u32 insn_idx, s32 callsite) {
-    return buckets_[(insn_idx ^ static_cast<u32>(callsite)) % buckets_.size()];
+    return buckets_[(insn_idx ^ static_cast<u32>(callsite)) % static_cast<u32>(buckets_.size())];
   }
   void release_all(StatePool& pool) {
     for (auto& bucket : buckets_) {

@@ -88,7 +88,7 @@ void StackLiveness::mark_read_in(Instance& in, u32 frame, u32 insn_idx, u64 slot
   Masks& m = make_masks(in, frame, insn_idx);
   const u64 reads = m.may_read | slots;
   if (reads == m.may_read) return;
-  if ((reads & ~m.live_before) != 0) in.updated = true;
+  if ((reads & ~m.live_before) != 0) set_updated(in);
   m.may_read = reads;
   look_again(in, frame, insn_idx);
 }
@@ -108,7 +108,7 @@ void StackLiveness::commit(Instance& in) {
     if (known) writes &= before;
     if (before != writes) {
       m.must_write = writes;
-      in.updated = true;
+      set_updated(in);
       look_again(in, frame, write_insn_);
     }
     if ((before & ~writes) != 0) in.must_write_dropped = true;
@@ -226,11 +226,12 @@ void StackLiveness::update_instance(Instance& in) {
 
 void StackLiveness::update(const State& state) {
   forget_current();
-  for (u32 frame = state.curframe + 1; frame-- > 0;) {
+  for (u32 frame = state.curframe + 1; frame-- > 0 && updated_count_ != 0;) {
     Instance& in = instance(chain_of(state, frame));
     if (!in.updated) continue;
     update_instance(in);
     in.updated = false;
+    --updated_count_;
     in.must_write_dropped = false;
   }
 }

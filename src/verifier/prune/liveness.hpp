@@ -80,6 +80,10 @@ class StackLiveness {
   Masks& make_masks(Instance& in, u32 frame, u32 insn_idx);
   void mark_read_in(Instance& in, u32 frame, u32 insn_idx, u64 slots);
   void forget_writes();
+  void set_updated(Instance& in) {
+    updated_count_ += in.updated ? 0 : 1;
+    in.updated = true;
+  }
   void commit(Instance& in);
   void update_instance(Instance& in);
   void look_again(Instance& in, u32 frame, u32 insn_idx);
@@ -97,6 +101,7 @@ class StackLiveness {
   static constexpr u32 none = ~u32{0};
   Log& log_;
   std::vector<std::unique_ptr<Instance>> instances_;
+  u32 updated_count_ = 0;  ///< instances whose `updated` is set
   Instance* current_ = nullptr;
   std::array<u64, limits::max_call_frames> written_{};
   u32 write_insn_ = 0;

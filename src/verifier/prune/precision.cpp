@@ -40,7 +40,11 @@ Status Walk::push_history(State& state, u32 flags, u64 linked) {
     entry.linked_regs = linked;
     return passed;
   }
-  e.pool.push_history(state, {e.insn_idx, static_cast<u32>(e.prev_insn_idx), flags, 0, linked});
+  e.pool.push_history(state, {.idx = e.insn_idx,
+                              .prev_idx = static_cast<u32>(e.prev_insn_idx),
+                              .flags = flags,
+                              .asked = 0,
+                              .linked_regs = linked});
   history_open = true;
   return passed;
 }
@@ -57,6 +61,12 @@ s32 Walk::skip_unconcerned(const State& state, s32 i, u32 end, s32& subseq_idx) 
 }
 
 /// Asks for the exact value of `regno` (or, with -1, of what is set in `bt`) as it is in `start`.
+///
+/// Each history entry remembers what was asked for in front of its instruction. What comes of a register or
+/// slot there depends on the path up to there alone, not on what else is asked for, and marks in the
+/// checkpoints on that path stay: to follow it a second time would change nothing. (States that share entries
+/// share the path up to them. At log level 2 each search is printed, so there all are made.) Only where a
+/// search gives up it would, for the checkpoints made since: mark_all_precise() lets all be asked again.
 Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
   bool ignored = false;
   if (changed == nullptr) changed = &ignored;
@@ -73,18 +83,19 @@ Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
   s32 last_idx = static_cast<s32>(start.insn_idx);
   s32 subseq_idx = -1;
   bool skip_first = true;
+  const bool trace = e.log.level2();
   while (!bt.empty()) {
-    if (e.log.level2())
+    if (trace)
       e.log.write(fmt::format("mark_precise: frame{}: last_idx {} first_idx {} subseq_idx {} \n", bt.frame,
                               last_idx, first_idx, subseq_idx));
     if (last_idx < 0) return backtrack_entry(*state);
     u32 end = state->history_count;
     for (s32 i = last_idx;;) {
-      if (!skip_first && !e.log.level2()) i = skip_unconcerned(*state, i, end, subseq_idx);
+      if (!skip_first && !trace) i = skip_unconcerned(*state, i, end, subseq_idx);
       const JumpEntry* const entry = entry_at(*state, i, end);
       // Most instructions say nothing of what is asked for.
       const bool concerned =
-          entry != nullptr || e.log.level2() ||
+          entry != nullptr || trace ||
           (concerned_by_precision[static_cast<u32>(i)] & (bt.regs[bt.frame] | always_concerned)) != 0;
       if (concerned && !skip_first) {
         if (const int found = backtrack_insn(i, subseq_idx, entry); found != 0) {
@@ -100,7 +111,12 @@ Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
       }
       skip_first = false;
       subseq_idx = i;
+      const u32 end_here = end;
       i = previous_insn(*state, i, end);
+      if (end != end_here && !trace) {
+        bt.take_off_asked(state->history->entries()[end].asked);
+        if (bt.empty()) return passed;
+      }
       if (i == none_before) break;
       if (i < 0 || static_cast<u32>(i) >= insns.size()) {
         bt.reset();
@@ -174,6 +190,8 @@ void Walk::mark_all_precise(State& start) {
   if (e.log.level2())
     e.log.write(
         fmt::format("mark_precise: frame{}: falling back to forcing all scalars precise\n", start.curframe));
+  for (const State* state = &start; state != nullptr; state = state->parent)
+    for (u32 i = 0; i < state->history_count; ++i) state->history->entries()[i].asked = 0;
   for (State* state = start.parent; state != nullptr; state = state->parent) {
     for (u32 f = 0; f <= state->curframe; ++f) {
       Frame& frame = *state->frame[f];

@@ -50,11 +50,12 @@ Status Walk::is_state_visited(bool& seen) {
   u32 compared = 0;
   for (std::size_t i = bucket.size(); i-- > 0;) {
     ++compared;
-    State& old = *bucket[i].state;
-    if (old.insn_idx != here) continue;
+    ExploredState& kept = bucket[i];
+    if (kept.insn_idx != here) continue;
+    State& old = *kept.state;
     bool hit = false;
     bool loop = false;
-    if (old.branches != 0) {  // on the current path: a loop
+    if (!kept.cleaned && old.branches != 0) {  // on the current path: a loop
       // Another entry into an asynchronous callback is no loop, but it is not finished either.
       bool check_infinite =
           !old.cur().in_async_callback || old.cur().async_entry_count == cur.cur().async_entry_count;
@@ -77,22 +78,23 @@ Status Walk::is_state_visited(bool& seen) {
         if (!force && jumps < 20 && steps < 100) add = false;
       }
     } else {
-      loop = incomplete_marks(old);
-      const Exactness exact = loop ? Exactness::range_within : Exactness::not_exact;
-      hit = !differs_as_before(bucket[i], cur, exact) && states_equal(old, cur, exact);
-      if (!hit && differing_reg < reg_count) bucket[i].differing_reg = differing_reg;
+      // What makes it differ for the plainest comparison does for the others.
+      if (kept.curframe == cur.curframe && !kept.differs_plainly(cur)) {
+        loop = incomplete_marks(old);
+        hit = equals_finished(kept, cur, loop ? Exactness::range_within : Exactness::not_exact);
+      }
     }
     if (hit) {
-      ++bucket[i].hits;
+      ++kept.hits;
       if (notes.jump_point) CHECK(push_history(cur, 0, 0));
       CHECK(propagate_precision(old, cur, nullptr));
       if (loop) add_backedge(old, here);
       seen = true;
       return passed;
     }
-    if (add) ++bucket[i].misses;
-    const u32 patience = notes.force_checkpoint && old.branches > 0 ? 64 : 3;
-    if (bucket[i].misses > bucket[i].hits * patience + patience) {
+    if (add) ++kept.misses;
+    const u32 patience = notes.force_checkpoint && !kept.cleaned && old.branches > 0 ? 64 : 3;
+    if (kept.misses > kept.hits * patience + patience) {
       bucket.erase(bucket.begin() + static_cast<std::ptrdiff_t>(i));
       explored.evict(e.pool, &old, old.branches == 0 && !incomplete_marks(old));
     }
@@ -127,7 +129,8 @@ void Walk::remember_state() {
   cur.first_insn_idx = e.insn_idx;
   cur.dfs_depth = kept->dfs_depth + 1;
   e.pool.clear_history(cur);
-  explored.at(e.insn_idx, cur.cur().callsite).push_back({.state = kept});
+  explored.at(e.insn_idx, cur.cur().callsite)
+      .push_back({.state = kept, .insn_idx = e.insn_idx, .curframe = static_cast<u8>(cur.curframe)});
   // The state that was current is now `kept`; `branches` stays 1 in both: one path leads on.
 }
 
@@ -136,13 +139,12 @@ void Walk::remember_state() {
 /// Finished states forget what can no longer matter, so that more states equal them.
 void Walk::clean_live_states(std::vector<ExploredState>& bucket, u32 insn_idx) {
   for (ExploredState& kept : bucket) {
-    if (kept.cleaned) continue;
+    if (kept.cleaned || kept.insn_idx != insn_idx) continue;
     State& state = *kept.state;
-    if (state.branches != 0 || state.insn_idx != insn_idx || !same_callsites(state, *e.cur) ||
-        incomplete_marks(state))
-      continue;
+    if (state.branches != 0 || !same_callsites(state, *e.cur) || incomplete_marks(state)) continue;
     kept.cleaned = true;
     clean_state(state);
+    kept.differing_reg = reg_count;
   }
 }
 

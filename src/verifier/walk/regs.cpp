@@ -4,17 +4,11 @@
 
 namespace skep::verifier {
 
-Status Walk::check_reg(u32 regno, Use use) {
+Status Walk::refuse_reg(u32 regno, Use use) {
   if (regno >= reg_count) return e.reject(EINVAL, "R{} is invalid\n", regno);
   scratch_reg(regno);
-  RegState& reg = regs()[regno];
-  if (use == Use::source) {
-    if (reg.type.base == Base::not_init) return e.reject(EACCES, "R{} !read_ok\n", regno);
-    return passed;
-  }
-  if (regno == frame_pointer) return e.reject(EACCES, "frame pointer is read only\n");
-  if (use == Use::dest) mark_unknown(reg);
-  return passed;
+  if (use == Use::source) return e.reject(EACCES, "R{} !read_ok\n", regno);
+  return e.reject(EACCES, "frame pointer is read only\n");
 }
 
 void Walk::mark_unknown(RegState& reg) {
@@ -52,11 +46,7 @@ void Walk::assign_scalar_id(RegState& reg) {
   if (reg.id == 0 && !reg.num.is_const()) reg.id = ++e.id_gen;
 }
 
-Status Walk::check_bounds_sane(RegState& reg, std::string_view where) {
-  if (is_known_in_step(reg.num)) return passed;
-  const char* violation = bounds_violation(reg.num);
-  if (violation == nullptr) [[likely]]
-    return passed;
+Status Walk::mend_bounds(RegState& reg, std::string_view where) {
   if (e.log.enabled()) e.log.write(bounds_violation_text(reg.num, where));
   if (e.test_reg_invariants) return Status(EFAULT);
   forget_ranges(reg.num);  // what is known of single bits stays

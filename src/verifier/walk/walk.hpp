@@ -17,68 +17,11 @@
 #include "verifier/prune/liveness.hpp"
 #include "verifier/state/dynptr.hpp"
 #include "verifier/state/print.hpp"
+#include "verifier/walk/found.hpp"
 
 namespace skep::verifier {
 
 enum class Access : u8 { read, write };
-
-/// What the checks of a helper's arguments found out, for the checks that follow.
-struct CallMeta {
-  const maps::MapFacts* map = nullptr;
-  u32 map_uid = 0;
-  bool raw_mode = false;   ///< the memory argument is only written
-  bool pkt_access = true;  ///< packet pointers may be passed
-  u32 release_regno = 0;
-  u32 regno = 0;  ///< of the raw memory
-  s32 access_size = 0;
-  u64 mem_size = 0;
-  u64 msize_max = 0;  ///< largest size argument
-  u32 ref_obj_id = 0;
-  u32 subprogno = 0;
-  bool changes_packet = false;
-  u32 dynptr_id = 0;  ///< of the dynptr that the result is memory of
-  s32 func_id = 0;
-  s64 const_map_key = -1;              ///< -1: not known
-  const btf::Field* kptr = nullptr;    ///< the field that bpf_kptr_xchg() changes
-  const btf::Btf* kptr_btf = nullptr;  ///< whose types it names
-  const btf::Btf* ret_btf = nullptr;   ///< of the per-CPU variable
-  u32 ret_btf_id = 0;
-  u32 want_btf_id = 0;                 ///< the kernel's struct that is asked for, where no contract names one
-  bool percpu_object = false;          ///< the program's own, by bpf_percpu_obj_new()
-  const kfunc::Call* kfunc = nullptr;  ///< a kernel function's callback is entered, not a helper's
-};
-
-/// Where an access falls inside a struct.
-struct StructStep {
-  enum class Kind : u8 { scalar, pointer, plain_pointer, structure } kind = Kind::scalar;
-  u16 flags = tf::none;    ///< of the pointer: rcu, user, percpu, untrusted
-  u32 type_id = 0;         ///< pointer: what it points to; structure: the nested struct
-  std::string_view field;  ///< pointer: the member's name
-};
-
-/// What a pointer parameter of a kernel function wants (kernel: enum kfunc_ptr_arg_type).
-enum class KfuncArg : u8 {
-  null,
-  ctx,
-  alloc,
-  refcounted,
-  dynptr,
-  iter,
-  list_head,
-  list_node,
-  rb_root,
-  rb_node,
-  const_str,
-  map,
-  workqueue,
-  task_work,
-  irq_flag,
-  res_spin_lock,
-  btf_id,
-  callback,
-  mem,
-  mem_size,
-};
 
 /// Flags beyond those that only say that a pointer may be trusted (kernel: bpf_type_has_unsafe_modifiers()).
 [[nodiscard]] bool has_unsafe_modifiers(RegType type);
@@ -124,7 +67,16 @@ class Walk {
 
   // --- regs.cpp ----------------------------------------------------------------------------------------
   enum class Use : u8 { source, dest, dest_keep };
-  Status check_reg(u32 regno, Use use);
+  Status check_reg(u32 regno, Use use) {
+    const bool good = regno < reg_count && (use == Use::source ? regs()[regno].type.base != Base::not_init
+                                                               : regno != frame_pointer);
+    if (!good) [[unlikely]]
+      return refuse_reg(regno, use);
+    scratch_reg(regno);
+    if (use == Use::dest) mark_unknown(regs()[regno]);
+    return passed;
+  }
+  Status refuse_reg(u32 regno, Use use);
   void mark_unknown(RegState& reg);
   void mark_known(RegState& reg, u64 value);
   void mark_known_zero_pointer(RegState& reg, RegType type);
@@ -132,7 +84,10 @@ class Walk {
   void mark_invalid(RegState& reg) { mark_unknown(reg); }
   void clear_caller_saved(Frame& frame);
   void assign_scalar_id(RegState& reg);
-  Status check_bounds_sane(RegState& reg, std::string_view where);
+  Status check_bounds_sane(RegState& reg, std::string_view where) {
+    return is_sane(reg.num) ? passed : mend_bounds(reg, where);
+  }
+  Status mend_bounds(RegState& reg, std::string_view where);
   template <class Which, class Change>
   void for_each_reg(State& state, Which&& which, Change&& change);
 
@@ -390,6 +345,7 @@ class Walk {
   void remember_state();
   void clean_live_states(std::vector<ExploredState>& bucket, u32 insn_idx);
   void clean_state(State& state);
+  bool equals_finished(ExploredState& kept, const State& cur, Exactness exact);
   bool differs_as_before(const ExploredState& kept, const State& cur, Exactness exact);
   bool states_equal(const State& old, const State& cur, Exactness exact);
   bool frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactness exact);
@@ -452,8 +408,8 @@ class Walk {
   Backtrack bt;
   std::vector<u32> concerned_by_precision;  ///< per instruction, see concerned_regs()
   IdMap idmap;
-  u8 differing_reg =
-      reg_count;  ///< what made states_equal() fail; reg_count: no register of the innermost frame
+  u8 differing_frame = 0,
+     differing_reg = reg_count;  ///< what made states_equal() fail; reg_count: no register
   std::vector<SccVisit> scc_visits;
   u32 backedge_count = 0;
   bool history_open = false;  ///< this instruction already has a history entry, the last one

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <random>
 #include <vector>
 
 #include "isa/semantics.hpp"
@@ -241,13 +242,13 @@ TEST(Scalar, ShortWaysGiveWhatTheLongOnesDo) {
     Scalar expected;
     const u64 most = (u64{1} << (8 * bytes)) - 1;
     expected.var_off = {0, most};
-    sync_fully(expected);
+    sync_by_rounds(expected);
     EXPECT_EQ(loaded, expected) << bytes;
-    sync_fully(expected);  // and it stays so: sync_bounds() leaves it as it is
+    sync_by_rounds(expected);  // and it stays so: sync_bounds() leaves it as it is
     EXPECT_EQ(loaded, expected) << bytes;
   }
   Scalar unknown;
-  sync_fully(unknown);
+  sync_by_rounds(unknown);
   EXPECT_EQ(unknown, Scalar::unknown());
   // A known number that is not in step is brought in step all the same.
   for (const u64 value : {u64{0}, u64{5}, ~u64{0}, u64{1} << 31, u64{1} << 63}) {
@@ -257,9 +258,79 @@ TEST(Scalar, ShortWaysGiveWhatTheLongOnesDo) {
     sync_bounds(known);
     EXPECT_EQ(known, Scalar::constant(value));
     EXPECT_TRUE(is_known_in_step(known));
-    sync_fully(known);
+    sync_by_rounds(known);
     EXPECT_EQ(known, Scalar::constant(value));
     EXPECT_EQ(bounds_violation(known), nullptr);
+  }
+}
+
+/// A number near where widths and signs meet, or any.
+u64 telling_number(std::mt19937_64& random) {
+  constexpr u64 edges[] = {
+      0, 1, 5, 64, 255, 0x7fffffff, 0x80000000, 0xffffffff, u64{1} << 32, u64{1} << 63, ~u64{0}};
+  const u64 edge = edges[random() % std::size(edges)];
+  switch (random() % 4) {
+    case 0:
+      return edge;
+    case 1:
+      return edge + random() % 9 - 4;
+    case 2:
+      return random() >> random() % 64;
+    default:
+      return edge ^ random() >> random() % 64;
+  }
+}
+
+/// Any facts, whether they agree or not.
+Scalar any_scalar(std::mt19937_64& random) {
+  Scalar r;
+  const auto sometimes = [&](auto& end) {
+    if (random() % 3 == 0) end = static_cast<std::remove_reference_t<decltype(end)>>(telling_number(random));
+  };
+  sometimes(r.var_off.mask);
+  sometimes(r.var_off.value);
+  r.var_off.value &= ~r.var_off.mask;
+  sometimes(r.umin);
+  if (random() % 2 == 0) r.umax = telling_number(random);
+  sometimes(r.smin);
+  sometimes(r.smax);
+  sometimes(r.umin32);
+  sometimes(r.umax32);
+  sometimes(r.smin32);
+  sometimes(r.smax32);
+  return r;
+}
+
+TEST(Scalar, WhatIsPlainIsBroughtInStepAsTheRoundsDo) {
+  std::mt19937_64 random(1);
+  u32 plain = 0;
+  for (u32 i = 0; i < 300'000; ++i) {
+    Scalar quick = any_scalar(random), expected = quick;
+    ASSERT_EQ(is_sane(quick), bounds_violation(quick) == nullptr);
+    sync_bounds(quick);
+    sync_by_rounds(expected);
+    ASSERT_EQ(quick, expected) << i;
+    if (quick.umin < quick.umax && quick.umax <= INT32_MAX) ++plain;
+    sync_bounds(quick);  // once more: often it is in step already
+    sync_by_rounds(expected);
+    ASSERT_EQ(quick, expected) << i;
+  }
+  EXPECT_GT(plain, 10'000u);
+}
+
+TEST(Scalar, KnownNumbersGiveTheNumberThatTheInstructionWould) {
+  std::mt19937_64 random(1);
+  for (u32 i = 0; i < 100'000; ++i) {
+    constexpr u8 operations[] = {ADD, SUB, MUL, AND, OR, XOR, LSH, RSH, ARSH};
+    const u8 operation = operations[random() % std::size(operations)];
+    const bool is32 = random() % 2 == 0;
+    const u64 a = telling_number(random);
+    const u64 b = operation == LSH || operation == RSH || operation == ARSH ? random() % (is32 ? 32 : 64)
+                                                                            : telling_number(random);
+    const isa::Insn insn{.code = static_cast<u8>((is32 ? ALU : ALU64) | operation | X)};
+    Scalar dst = Scalar::constant(a);
+    alu(insn, dst, Scalar::constant(b));
+    ASSERT_EQ(dst, Scalar::constant(concrete_alu(operation, is32, a, b)));
   }
 }
 
