@@ -17,7 +17,7 @@ consteval std::array<bool, isa::form_count + 1> make_starts() {
   std::array<bool, isa::form_count + 1> starts{};
   for (const Form form : {Form::MOV64_X, Form::MOV32_X, Form::LDX_B, Form::LDX_H, Form::LDX_W, Form::LDX_DW,
                           Form::STX_B, Form::ST_B, Form::MOV64_K, Form::MOV32_K, Form::ADD64_K, Form::SUB64_K,
-                          Form::OR64_K, Form::XOR64_K, Form::LE64})
+                          Form::OR64_K, Form::XOR64_K, Form::LE64, Form::LSH64_K, Form::LSH32_K})
     starts[isa::index_of(form)] = true;
   return starts;
 }
@@ -42,7 +42,7 @@ class Combiner {
     switch (n == 0 ? Form::invalid : program_.forms[n]) {
       case Form::LSH64_K:
       case Form::LSH32_K:
-        if (!try_rotate(i)) try_rotate_copy(i);
+        if (!try_rotate(i) && !try_rotate_copy(i)) try_extend(i, n);
         return;
       case Form::RSH64_K:
       case Form::RSH32_K:
@@ -81,6 +81,10 @@ class Combiner {
       case Form::STX_B:
       case Form::ST_B:
         combine_bytes(program_, plan_, i);
+        return;
+      case Form::LSH64_K:
+      case Form::LSH32_K:
+        try_extend(i, i);
         return;
       case Form::MOV64_K:
         if (try_current_cpu(i)) return;
@@ -143,34 +147,51 @@ class Combiner {
     }
     if (index == move.dst || move.dst == move.src) return false;
     plan_.nodes[i].shape = Shape::lea_index;
-    plan_.details[i] = {.other = index, .operand = displacement};
+    plan_.details[i] = {.other = index, .base = move.src, .operand = displacement};
     for (u32 k = i + 1; k <= last; ++k) plan_.nodes[k].shape = Shape::absorbed;
     return true;
   }
 
-  /// After lea_index: loads and stores at rA that are all there is of rA take the sum themselves.
+  /// Whether the instruction at `at` can take the sum that `address` holds itself: a load or store there, or
+  /// another address that is made of it.
+  bool can_index(u32 at, u8 address, s32 operand) const {
+    const Insn& insn = program_.insns[at];
+    const Form form = program_.forms[at];
+    const Family family = family_of(form);
+    s64 more = insn.off;
+    if (form == Form::MOV64_X) {
+      const u32 n = next(at);
+      const bool adds = n != 0 && program_.forms[n] == Form::ADD64_K && program_.insns[n].dst == insn.dst;
+      more = adds ? program_.insns[n].imm : 0;
+    } else {
+      const bool loads = family == Family::ldx || family == Family::ldxsx;
+      const bool stores = family == Family::st || (family == Family::stx && insn.src != address);
+      if ((!loads && !stores) || (loads ? insn.src : insn.dst) != address) return false;
+    }
+    return s64{operand} + more == static_cast<s32>(operand + more);
+  }
+
+  /// After lea_index: if loads, stores and further sums within the next instructions are all there is of rA,
+  /// they take the sum themselves.
   void try_indexed(u32 i) {
     const Detail sum = plan_.details[i];
     const u8 address = program_.insns[i].dst, base = program_.insns[i].src, index = sum.other;
-    constexpr u32 window = 4;
+    constexpr u32 window = 6;
     u32 users[window], count = 0;
     u32 at = i;
     while (plan_.nodes[at + 1].shape == Shape::absorbed) ++at;
     for (u32 k = 0; k < window; ++k) {
       at = next(at);
       if (at == 0) return;
-      const Insn& insn = program_.insns[at];
       const Form form = program_.forms[at];
-      const Operands operands = operands_of(insn, form);
+      const Family family = family_of(form);
+      const Operands operands = operands_of(program_.insns[at], form);
       if ((operands.reads & bit(address)) != 0) {
-        const Family family = family_of(form);
-        const bool loads = family == Family::ldx || family == Family::ldxsx;
-        const bool stores = family == Family::st || (family == Family::stx && insn.src != address);
-        if ((!loads && !stores) || (loads ? insn.src : insn.dst) != address) return;
-        const s64 offset = s64{sum.operand} + insn.off;
-        if (offset != static_cast<s32>(offset)) return;
+        if (!can_index(at, address, sum.operand)) return;
         users[count++] = at;
-      } else if (family_of(form) != Family::alu64 && family_of(form) != Family::alu32) {
+      } else if (family == Family::jcond64 || family == Family::jcond32) {
+        if ((plan_.nodes[program_.target(at)].live & bit(address)) != 0) return;
+      } else if (family != Family::alu64 && family != Family::alu32) {
         return;
       }
       const bool ends = dead_after(at, address) || (operands.writes & bit(address)) != 0;
@@ -178,12 +199,22 @@ class Combiner {
       if (ends) break;
       if ((operands.writes & (bit(base) | bit(index))) != 0 || k + 1 == window) return;
     }
-    for (u32 k = 0; k < count; ++k) {
-      plan_.nodes[users[k]].shape = Shape::indexed;
-      plan_.details[users[k]] = {
-          .other = index, .base = base, .operand = sum.operand + program_.insns[users[k]].off};
-    }
+    for (u32 k = 0; k < count; ++k) take_sum(users[k], base, sum);
     plan_.nodes[i].shape = Shape::nothing;
+  }
+  void take_sum(u32 at, u8 base, const Detail& sum) {
+    Node& node = plan_.nodes[at];
+    s32 more = program_.insns[at].off;
+    node.shape = Shape::indexed;
+    if (program_.forms[at] == Form::MOV64_X) {
+      node.shape = Shape::lea_index;
+      const u32 n = next(at);
+      const bool adds =
+          n != 0 && program_.forms[n] == Form::ADD64_K && program_.insns[n].dst == program_.insns[at].dst;
+      more = adds ? program_.insns[n].imm : 0;
+      if (adds) plan_.nodes[n].shape = Shape::absorbed;
+    }
+    plan_.details[at] = {.other = sum.other, .base = base, .operand = sum.operand + more};
   }
 
   /// rD = a; if condition goto over; rD = b; over:
@@ -201,6 +232,24 @@ class Combiner {
     plan_.nodes[i].shape = Shape::select;
     plan_.nodes[jump].shape = plan_.nodes[other].shape = Shape::absorbed;
     if (u8& jumps_in = plan_.nodes[over].jumps_in; jumps_in != 255) --jumps_in;
+  }
+
+  /// rA <<= n; rA >>= n, or, from `i` on, the same after rA = rB.
+  void try_extend(u32 i, u32 left) {
+    const u32 right = next(left);
+    if (right == 0) return;
+    const Insn &first = program_.insns[left], &second = program_.insns[right];
+    const bool wide = program_.forms[left] == Form::LSH64_K;
+    const Form form = program_.forms[right];
+    const bool is_signed = form == (wide ? Form::ARSH64_K : Form::ARSH32_K);
+    if (!is_signed && form != (wide ? Form::RSH64_K : Form::RSH32_K)) return;
+    const s32 kept = (wide ? 64 : 32) - first.imm;
+    if (first.dst != second.dst || first.imm != second.imm) return;
+    if (kept != 8 && kept != 16 && !(wide && kept == 32)) return;
+    if (i != left && (program_.forms[i] != Form::MOV64_X || program_.insns[i].dst != first.dst)) return;
+    plan_.nodes[i].shape = Shape::extend;
+    plan_.details[i] = {.bytes = static_cast<u8>(kept / 8), .is_signed = is_signed, .operand = wide ? 1 : 0};
+    for (u32 k = i + 1; k <= right; ++k) plan_.nodes[k].shape = Shape::absorbed;
   }
 
   /// rA = rB; rA += imm

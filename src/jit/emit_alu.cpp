@@ -326,18 +326,16 @@ void Emitter::divide_core(u32 at, Gp divisor, bool wide, bool is_signed) {
   if (keep_rdx) a_.mov(kept_rdx, x86::rdx);
   if (i.dst != rax_is) a_.mov(reg(rax_is, wide), reg(i.dst, wide));
   if (wide && !is_signed) {
-    // Dividing 32 bits takes half the time on many processors, and numbers are rarely larger.
-    Label narrow, divided;
+    // Dividing 32 bits takes half the time on many processors, and numbers are rarely larger: those that are
+    // stand behind the function.
+    WideDivision wide_one{{}, {}, static_cast<u8>(divisor.id())};
     a_.mov(x86::rdx, x86::rax);
     a_.or_(x86::rdx, divisor);
     a_.shr(x86::rdx, 32);
-    a_.short_j(Cond::e, narrow);
-    a_.xor_(x86::edx, x86::edx);
-    a_.div(divisor);
-    a_.short_jmp(divided);
-    a_.bind(narrow);
+    a_.j(Cond::ne, wide_one.begin);
     a_.div(divisor.r32());
-    a_.bind(divided);
+    a_.bind(wide_one.done);
+    wide_divisions_.push_back(wide_one);
   } else if (!is_signed) {
     a_.xor_(x86::edx, x86::edx);
     a_.div(divisor);
@@ -353,6 +351,17 @@ void Emitter::divide_core(u32 at, Gp divisor, bool wide, bool is_signed) {
   if (i.dst != result) a_.mov(reg(i.dst, wide), reg(result, wide));
   if (keep_rax) a_.mov(x86::rax, kept_rax);
   if (keep_rdx) a_.mov(x86::rdx, kept_rdx);
+}
+
+void Emitter::emit_wide_divisions() {
+  for (WideDivision& division : wide_divisions_) {
+    a_.reserve(32);
+    a_.bind(division.begin);
+    a_.xor_(x86::edx, x86::edx);
+    a_.div(x86::gpq(division.divisor));
+    a_.jmp(division.done);
+  }
+  wide_divisions_.clear();
 }
 
 void Emitter::byte_swap(u32 at) {
@@ -387,6 +396,18 @@ void Emitter::sign_extend(u8 dst, u8 src, u32 from, bool wide) {
     a_.movsxd(r64(dst), r32(src));
   else
     a_.movsx(reg(dst, wide), sized(r64(src), from));
+}
+
+void Emitter::extend(u32 at) {
+  const isa::Insn& i = insn(at);
+  const Detail& node = plan_.details[at];
+  const u8 from = program_.forms[at] == Form::MOV64_X ? i.src : i.dst;
+  if (node.is_signed)
+    sign_extend(i.dst, from, node.bytes, node.operand != 0);
+  else if (node.bytes == 4)
+    a_.mov(r32(i.dst), r32(from));
+  else
+    a_.movzx(r32(i.dst), sized(r64(from), node.bytes));
 }
 
 /// x rotated left by `operand` into `other`, whichever of the pair that is.

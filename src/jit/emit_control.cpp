@@ -134,9 +134,14 @@ Emitter::Cond Emitter::compare(u32 at) {
   }
 }
 
+/// Where the jump at `at` goes: threaded through other jumps, but for code that stays one to one.
+u32 Emitter::goes_to(u32 at) const {
+  return options_.combine ? destination(program_, plan_, at) : program_.target(at);
+}
+
 void Emitter::conditional(u32 at) {
   const Cond condition = compare(at);
-  jump_to(condition, at, program_.target(at));
+  jump_to(condition, at, goes_to(at));
 }
 
 /// `dst = a; if condition goto over; dst = b; over:`, the jump one instruction on.
@@ -162,14 +167,19 @@ void Emitter::select(u32 at) {
 void Emitter::repeat_loop(u32 last) {
   const Node& node = plan_.nodes[last];
   const u32 head = program_.target(last);
+  const Detail step = node.steps ? plan_.details[last] : Detail{};
+  if (node.steps) stepped_ = step.other;
   for (u32 copy = 1; copy < node.unroll; ++copy) {
     if (!node.exact) jump_to(x86::negate(compare(last)), last, last + 1);
+    stepped_by_ = static_cast<s32>(copy) * step.operand;
     for (u32 i = head; i < last; ++i) emit(i);
   }
+  stepped_ = no_register;
+  if (node.steps) a_.add(r64(step.other), node.unroll * step.operand);
 }
 
 void Emitter::jump(u32 at) {
-  const u32 target = program_.target(at);
+  const u32 target = goes_to(at);
   if (target == at + 1) return;
   emit_jump(0xeb, at, target);
 }

@@ -7,8 +7,13 @@ namespace op = isa::op;
 
 Emitter::Mem Emitter::accessed(u32 at, u8 base, u32 bytes) const {
   const Detail& node = plan_.details[at];
-  if (plan_.nodes[at].shape != Shape::indexed) return memory(base, insn(at).off, bytes);
-  return x86::ptr(r64(node.base), r64(node.other), 0, node.operand, bytes);
+  if (plan_.nodes[at].shape == Shape::indexed) return sum_of(node, bytes);
+  return x86::ptr(r64(base), insn(at).off + (base == stepped_ ? stepped_by_ : 0), bytes);
+}
+
+Emitter::Mem Emitter::sum_of(const Detail& node, u32 bytes) const {
+  const bool steps = node.base == stepped_ || node.other == stepped_;
+  return x86::ptr(r64(node.base), r64(node.other), 0, node.operand + (steps ? stepped_by_ : 0), bytes);
 }
 
 /// Ordinary loads; on x86-64 they acquire.

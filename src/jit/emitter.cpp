@@ -80,7 +80,8 @@ void Emitter::function(u32 index) {
     else if (node.shape != Shape::absorbed)
       shaped(i);
   }
-  emit_cold();
+  emit_cold_lookups();
+  emit_wide_divisions();
   out_.subprogs.push_back({f.first, start, here() - start});
 }
 
@@ -223,10 +224,15 @@ void Emitter::shaped(u32 at) {
         a_.lea(r32(i.dst), x86::ptr(r64(i.src), plan_.details[at].operand));
       return;
     case Shape::lea_index:
-      a_.lea(r64(i.dst), x86::ptr(r64(i.src), r64(plan_.details[at].other), 0, plan_.details[at].operand));
+      a_.lea(r64(i.dst), sum_of(plan_.details[at], 0));
+      return;
+    case Shape::unless:
+      jump_to(x86::negate(compare(at)), at, destination(program_, plan_, at + 1));
       return;
     case Shape::rotate:
       return rotate(at);
+    case Shape::extend:
+      return extend(at);
     case Shape::load_swapped:
       return load_swapped(at);
     case Shape::wide_load:

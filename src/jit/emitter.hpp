@@ -49,6 +49,7 @@ class Emitter {
   static Mem memory(u8 base, s16 off, u32 bytes) { return x86::ptr(r64(base), off, bytes); }
   /// What the load or store at `at` accesses: base and offset, or, where combined, a sum.
   [[nodiscard]] Mem accessed(u32 at, u8 base, u32 bytes) const;
+  [[nodiscard]] Mem sum_of(const Detail& node, u32 bytes) const;
   static Gp run_context() { return x86::r12; }
   static Mem field(std::size_t offset, u32 bytes) {
     return x86::ptr(run_context(), static_cast<s32>(offset), bytes);
@@ -87,6 +88,7 @@ class Emitter {
   void apply(u8 operation, Gp dst, Gp src);
   void byte_swap(u32 at);
   void sign_extend(u8 dst, u8 src, u32 from, bool wide);
+  void extend(u32 at);
   void rotate(u32 at);
   void select(u32 at);
 
@@ -107,6 +109,7 @@ class Emitter {
 
   // emit_control.cpp
   Cond compare(u32 at);
+  [[nodiscard]] u32 goes_to(u32 at) const;
   void conditional(u32 at);
   void repeat_loop(u32 last);
   void jump(u32 at);
@@ -138,7 +141,8 @@ class Emitter {
   void match_tags(const maps::HashProbe& probe);
   void inline_hash_lookup(u32 at, const maps::HashProbe& probe);
   bool inline_map_call(u32 at);
-  void emit_cold();
+  void emit_cold_lookups();
+  void emit_wide_divisions();
 
   [[nodiscard]] const isa::Insn& insn(u32 at) const { return program_.insns[at]; }
   [[nodiscard]] bool is_dead_after(u32 at, u8 r) const { return (plan_.nodes[at].dead_after >> r & 1) != 0; }
@@ -182,8 +186,17 @@ class Emitter {
     u64 helper;
   };
   std::vector<Cold> cold_;
+  /// And a division of more than 32 bits.
+  struct WideDivision {
+    Label begin, done;
+    u8 divisor;
+  };
+  std::vector<WideDivision> wide_divisions_;
   const Function* current_ = nullptr;
   const Function* inlining_ = nullptr;  ///< whose body stands in the current one
+  static constexpr u8 no_register = 0xff;
+  u8 stepped_ = no_register;  ///< in copies of a loop (Node::steps): the register that has not grown yet,
+  s32 stepped_by_ = 0;        ///< and by how much it should have
   bool in_main_ = false;
   u32 saved_pushes_ = 0;
   Emitted out_;

@@ -284,7 +284,7 @@ void Emitter::inline_hash_lookup(u32 at, const maps::HashProbe& probe) {
 }
 
 /// What stands behind the function's code: keys that are not where their tag is first.
-void Emitter::emit_cold() {
+void Emitter::emit_cold_lookups() {
   static_assert(maps::bucket_state == 12);
   for (Cold& cold : cold_) {
     a_.reserve(64);

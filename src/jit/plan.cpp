@@ -178,6 +178,57 @@ std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const P
   return KnownTailCall{*map, load<u64>(base + maps::prog_array_count_offset), static_cast<u32>(*index)};
 }
 
+namespace {
+bool is_conditional(Form form) {
+  const Family family = family_of(form);
+  return family == Family::jcond64 || family == Family::jcond32;
+}
+
+enum class Decided : u8 { no, taken, not_taken };
+/// What the conditional jump at `next` does if the one at `at` was taken: the same or the opposite condition
+/// of the same operands.
+Decided decided_by(const vm::Checked& program, u32 at, u32 next) {
+  const isa::Insn &a = program.insns[at], &b = program.insns[next];
+  if (family_of(program.forms[at]) != family_of(program.forms[next]) ||
+      isa::registers_of(a) != isa::registers_of(b))
+    return Decided::no;
+  if (isa::is_reg_source(a.code) != isa::is_reg_source(b.code)) return Decided::no;
+  if (!isa::is_reg_source(a.code) && a.imm != b.imm) return Decided::no;
+  const u8 first = isa::op_of(a.code), second = isa::op_of(b.code);
+  if (first == second) return Decided::taken;
+  const auto are = [&](u8 x, u8 y) { return (first == x && second == y) || (first == y && second == x); };
+  namespace op = isa::op;
+  return are(op::JEQ, op::JNE) || are(op::JGT, op::JLE) || are(op::JGE, op::JLT) || are(op::JSGT, op::JSLE) ||
+                 are(op::JSGE, op::JSLT)
+             ? Decided::not_taken
+             : Decided::no;
+}
+}  // namespace
+
+u32 destination(const vm::Checked& program, const Plan& plan, u32 at) {
+  u32 target = program.target(at);
+  for (u32 hops = 0; hops < 4 && plan.nodes[target].shape == Shape::plain; ++hops) {
+    const Form form = program.forms[target];
+    u32 next = target;
+    if (family_of(form) == Family::ja)
+      next = program.target(target);
+    else if (is_conditional(form) && is_conditional(program.forms[at]))
+      switch (decided_by(program, at, target)) {
+        case Decided::no:
+          break;
+        case Decided::taken:
+          next = program.target(target);
+          break;
+        case Decided::not_taken:
+          next = target + 1;
+          break;
+      }
+    if (next == target) break;
+    target = next;
+  }
+  return target;
+}
+
 void make_plan(const vm::Checked& program, std::span<const u32> stack_bytes, const Options& options,
                Plan& plan) {
   const std::size_t count = program.insns.size();

@@ -16,8 +16,9 @@ enum class Shape : u8 {
   absorbed,       ///< part of an earlier instruction's Shape: nothing
   nothing,        ///< has no effect (a move onto itself, a zero-extension of what is zero-extended)
   lea,            ///< dst = src + operand: mov and add of the next instruction as one
-  lea_index,      ///< dst = src + `other` + operand, the same way
+  lea_index,      ///< dst = `base` + `other` + operand, the same way
   rotate,         ///< t = x; x <<= n; t >>= w-n; x |= t as a rotation of x by `operand`
+  extend,         ///< shifts left and right that keep the low `bytes`, zero- or sign-extended
   load_swapped,   ///< load and the byte swap that follows
   wide_load,      ///< byte loads, shifts and ors that are one load of `bytes` bytes, `swapped` or not
   wide_store,     ///< byte stores of the bytes of one register, from its byte `first_byte` on
@@ -26,6 +27,7 @@ enum class Shape : u8 {
   select,         ///< `dst = a; if condition goto over; dst = b; over:` without a jump
   indexed,        ///< a load or store whose address is the sum of `base`, `other` and `operand`
   current_cpu,    ///< the per-CPU load that bpf_get_smp_processor_id() becomes
+  unless,         ///< a jump over the next instruction, a jump: goes there if the condition does not hold
   inlined,        ///< the body of the function that it calls (Function::is_inlined)
 };
 
@@ -40,8 +42,9 @@ struct Node {
   bool is_loop_head : 1 = false;  ///< a jump from here or further on comes back to it
   bool exact : 1 = false;         ///< of a jump back with copies: only the last can be the last round
   bool aligned : 1 = false;       ///< begins a cache line half
-  u16 dead_after = 0;             ///< bit r: register r holds nothing that is read later
-  u16 live = 0;                   ///< describe()'s: registers that are read from here on
+  bool steps : 1 = false;  ///< of a jump back with exact copies: `other` grows by `operand` a round, once
+  u16 dead_after = 0;      ///< bit r: register r holds nothing that is read later
+  u16 live = 0;            ///< describe()'s: registers that are read from here on
 
   [[nodiscard]] bool is_target() const { return jumps_in != 0; }
 };
@@ -50,12 +53,13 @@ static_assert(sizeof(Node) == 8);
 /// What a Shape needs to know besides. Without value where the shape is plain.
 struct Detail {
   u8 other = 0;  ///< a second register: the one that receives, or that is stored
-  u8 base = 0;   ///< of wide_*: the address register
+  u8 base = 0;   ///< the address register, of wide_* and sums
   u8 bytes = 0;  ///< of wide_*: 2, 4 or 8
   u8 first_byte = 0;
   bool swapped = false;
-  s16 off = 0;   ///< of wide_*: offset from base; of wide_copy: where to
-  s16 from = 0;  ///< of wide_copy: where from
+  bool is_signed = false;  ///< of extend
+  s16 off = 0;             ///< of wide_*: offset from base; of wide_copy: where to
+  s16 from = 0;            ///< of wide_copy: where from
   s32 operand = 0;
 };
 
@@ -96,6 +100,9 @@ struct KnownTailCall {
 /// Looks for what R2 and R3 hold at the tail call `at`, back to where control may come from elsewhere.
 [[nodiscard]] std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const Plan& plan,
                                                            u32 at);
+
+/// Where the jump at `at` goes in the end: a jump there that surely is, or is not, taken then is followed.
+[[nodiscard]] u32 destination(const vm::Checked& program, const Plan& plan, u32 at);
 
 /// `stack_bytes` of each subprogram (parallel to program.entries; 0: not known, 512 are taken where R10 is
 /// used for more than direct accesses).

@@ -9,6 +9,7 @@ namespace skep::jit {
 
 using isa::Family;
 using isa::Form;
+using isa::Insn;
 
 namespace {
 
@@ -22,14 +23,27 @@ class Unroller {
   void run() {
     for (const u32 i : program_.jumps) {
       const u32 head = program_.target(i);
-      if (head >= i || i - head > longest_body || plan_.nodes[i].shape != Shape::plain) continue;
       const Family family = family_of(program_.forms[i]);
       if (family != Family::jcond64 && family != Family::jcond32 && family != Family::ja) continue;
-      if (is_one_run(head, i)) unroll(head, i, family == Family::ja);
+      if (plan_.nodes[i].shape != Shape::plain) continue;
+      if (head < i && i - head <= longest_body && is_one_run(head, i))
+        unroll(head, i, family == Family::ja);
+      else if (family == Family::ja)
+        invert(i);
     }
   }
 
  private:
+  /// `if condition goto over; goto there; over:`
+  void invert(u32 i) {
+    if (i == 0 || plan_.nodes[i].is_target() || plan_.nodes[i - 1].shape != Shape::plain) return;
+    const Family family = family_of(program_.forms[i - 1]);
+    if ((family != Family::jcond64 && family != Family::jcond32) || program_.target(i - 1) != i + 1) return;
+    if (plan_.nodes[i - 1].unroll > 1) return;
+    plan_.nodes[i - 1].shape = Shape::unless;
+    plan_.nodes[i].shape = Shape::absorbed;
+  }
+
   [[nodiscard]] bool is_one_run(u32 head, u32 last) const {
     for (u32 i = head; i < last; ++i) {
       const Form form = program_.forms[i];
@@ -63,10 +77,61 @@ class Unroller {
       if (rounds % copies == 0) {
         node.unroll = static_cast<u8>(copies);
         node.exact = true;
+        step_once(head, last);
         return;
       }
     node.unroll = static_cast<u8>(std::min(most, 4u));
     node.exact = always;
+  }
+
+  /// Where the counter is only part of addresses, copies take its growth into their offsets, and it grows
+  /// once for all of them. What leaves the loop in between must not need it.
+  void step_once(u32 head, u32 last) {
+    const u32 step_at = last - 1;
+    const Insn& step = program_.insns[step_at];
+    const u8 counter = program_.insns[last].dst;
+    constexpr s32 largest_step = 4096;
+    if (step_at <= head || program_.forms[step_at] != Form::ADD64_K || step.dst != counter) return;
+    if (plan_.nodes[step_at].shape != Shape::plain || step.imm > largest_step || step.imm < -largest_step)
+      return;
+    for (u32 i = head; i < step_at; ++i)
+      if (!is_address_only(i, counter)) return;
+    plan_.nodes[step_at].shape = Shape::nothing;
+    plan_.nodes[last].steps = true;
+    plan_.details[last] = {.other = counter, .operand = step.imm};
+  }
+  [[nodiscard]] bool is_address_only(u32 i, u8 counter) const {
+    const Form form = program_.forms[i];
+    if (form == Form::invalid) return true;
+    const Insn& insn = program_.insns[i];
+    const Detail& detail = plan_.details[i];
+    constexpr s32 largest_operand = 1 << 30;
+    const auto takes_offset = [&] {
+      return (detail.base == counter) + (detail.other == counter) < 2 && detail.operand < largest_operand &&
+             detail.operand > -largest_operand;
+    };
+    const bool reads = (operands_of(insn, form).reads & bit(counter)) != 0;
+    const Family family = family_of(form);
+    switch (plan_.nodes[i].shape) {
+      case Shape::nothing:
+        return true;
+      case Shape::absorbed:  // of sums only; whatever else begins with an instruction that refuses below
+        return true;
+      case Shape::lea_index:
+        return takes_offset();
+      case Shape::indexed:
+        return takes_offset() && !(family == Family::stx && insn.src == counter);
+      case Shape::lea:
+        return !reads;
+      case Shape::plain:
+        if (family == Family::jcond64 || family == Family::jcond32)
+          return !reads && (plan_.nodes[program_.target(i)].live & bit(counter)) == 0;
+        if (family == Family::ldx || family == Family::ldxsx || family == Family::st) return true;
+        if (family == Family::stx) return insn.src != counter;
+        return !reads;
+      default:
+        return false;
+    }
   }
 
   /// How often a loop runs whose counter starts at a constant, grows by a constant and ends at a constant; 0:

@@ -75,7 +75,8 @@ TEST(Combine, AccessesTakeASumThatNobodyElseNeeds) {
   // A load and a store at one address; the address lives on; its parts change in between.
   EXPECT_FALSE(has("r2 = 8; r3 = r1; r3 += r2; r4 = *(u64 *)(r3 +0); *(u64 *)(r3 +8) = r4; r0 = r4; exit",
                    Shape::lea_index));
-  EXPECT_FALSE(has("r2 = 8; r3 = r1; r3 += r2; r4 = *(u64 *)(r3 +0); r0 = r3; exit", Shape::indexed));
+  EXPECT_FALSE(
+      has("r2 = 8; r3 = r1; r3 += r2; r4 = *(u64 *)(r3 +0); r0 = r4; r0 += r3; exit", Shape::indexed));
   EXPECT_FALSE(has("r2 = 8; r3 = r1; r3 += r2; r2 = *(u64 *)(r3 +0); r0 = *(u64 *)(r3 +8); r0 += r2; exit",
                    Shape::indexed));
 }
@@ -288,6 +289,83 @@ TEST(CodeMemory, IsNeverWritableAndExecutable) {
   }
   std::fclose(maps);
   EXPECT_TRUE(found);
+}
+
+TEST(Combine, ShiftsThereAndBackExtend) {
+  EXPECT_EQ(detail_of("r0 = -2; r0 <<= 32; r0 >>= 32; exit", Shape::extend).bytes, 4);
+  EXPECT_TRUE(detail_of("r1 = 511; r0 = r1; r0 <<= 56; r0 s>>= 56; exit", Shape::extend).is_signed);
+  EXPECT_EQ(detail_of("w0 = -2; w0 <<= 16; w0 >>= 16; exit", Shape::extend).bytes, 2);
+  EXPECT_FALSE(has("r0 = -2; r0 <<= 32; r0 >>= 31; exit", Shape::extend));
+  EXPECT_FALSE(has("r0 = -2; r0 <<= 40; r0 >>= 40; exit", Shape::extend));
+  EXPECT_FALSE(has("r0 = -2; r0 <<= 32; if r0 == 0 goto l; r0 = 3; l: r0 >>= 32; exit", Shape::extend));
+}
+
+TEST(Combine, SumsOfSumsAndJumpsWithoutTheAddress) {
+  // What clang makes of `if (p + i + 4 > end) break; sum += *(u32 *)(p + i)`.
+  EXPECT_EQ(
+      detail_of("r2 = 8; r5 = r1; r5 += r2; r0 = r5; r0 += 4; if r0 > r1 goto l; r5 = *(u32 *)(r5 +0); r0 = "
+                "r5; l: exit",
+                Shape::indexed)
+          .other,
+      2);
+  EXPECT_FALSE(
+      has("r2 = 8; r5 = r1; r5 += r2; r0 = r5; r0 += 4; if r0 > r1 goto l; r6 = *(u32 *)(r5 +0); r5 = r6; "
+          "l: r0 = r5; exit",
+          Shape::indexed))
+      << "the address is needed where the jump goes";
+}
+
+/// Whether the only loop has copies that take the counter's growth into their offsets.
+bool steps_once(std::string_view source) {
+  const auto insns = isa::assemble(source);
+  EXPECT_TRUE(insns.has_value());
+  EXPECT_EQ(difference(*insns), "");
+  const auto program = vm::check(*insns, {});
+  Plan plan;
+  make_plan(*program, {}, {.cpu = everything}, plan);
+  return std::any_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.steps; });
+}
+
+TEST(Unroll, CountersOfAddressesGrowOnce) {
+  EXPECT_TRUE(
+      steps_once("r0 = 0; r2 = 0; l: r3 = r1; r3 += r2; r4 = *(u32 *)(r3 +0); r0 += r4; r2 += 4; if r2 != 60 "
+                 "goto l; r0 += r2; exit"));
+  EXPECT_TRUE(
+      steps_once("r0 = 0; r2 = 0; l: r3 = r1; r3 += r2; r5 = r3; r5 += 4; if r5 == r0 goto out; r4 = *(u32 "
+                 "*)(r3 +0); r0 += r4; r2 += 4; if r2 != 60 goto l; out: exit"));
+  EXPECT_FALSE(
+      steps_once("r0 = 0; r2 = 0; l: r3 = r1; r3 += r2; r5 = r3; r5 += 4; if r5 == r0 goto out; r4 = *(u32 "
+                 "*)(r3 +0); r0 += r4; r2 += 4; if r2 != 60 goto l; out: r0 += r2; exit"))
+      << "the counter is needed behind the jump out of the loop";
+  EXPECT_FALSE(
+      steps_once("r0 = 0; r2 = 0; l: r3 = r1; r3 += r2; r4 = *(u32 *)(r3 +0); r0 += r4; r0 += r2; r2 += 4; "
+                 "if r2 != 60 goto l; exit"))
+      << "a value, not an address";
+  EXPECT_FALSE(
+      steps_once("r0 = 0; r2 = 0; l: r2 += 4; r3 = r1; r3 += r2; r4 = *(u32 *)(r3 +0); r0 += r4; "
+                 "if r2 != 60 goto l; exit"));
+}
+
+TEST(Plan, JumpsAreFollowedWhereTheyLeadToJumps) {
+  const auto goes_to = [](std::string_view source, u32 at) {
+    const auto insns = isa::assemble(source);
+    EXPECT_TRUE(insns.has_value());
+    EXPECT_EQ(difference(*insns), "");
+    const auto program = vm::check(*insns, {});
+    Plan plan;
+    make_plan(*program, {}, {}, plan);
+    return destination(*program, plan, at);
+  };
+  // 0: r0 = 3, 1: the jump, 2, 3: where it goes, 4, 5
+  EXPECT_EQ(goes_to("r0 = 3; if r1 != 0 goto l; r0 += 1; l: if r1 == 0 goto m; r0 += 2; m: exit", 1), 4u);
+  EXPECT_EQ(goes_to("r0 = 3; if r1 != 0 goto l; r0 += 1; l: if r1 != 0 goto m; r0 += 2; m: exit", 1), 5u);
+  EXPECT_EQ(goes_to("r0 = 3; if r1 > 9 goto l; r0 += 1; l: if r1 <= 9 goto m; r0 += 2; m: exit", 1), 4u);
+  EXPECT_EQ(goes_to("r0 = 3; if r1 > 9 goto l; r0 += 1; l: if r1 <= 8 goto m; r0 += 2; m: exit", 1), 3u);
+  EXPECT_EQ(goes_to("r0 = 3; if r1 > 9 goto l; r0 += 1; l: if w1 <= 9 goto m; r0 += 2; m: exit", 1), 3u);
+  EXPECT_EQ(goes_to("r0 = 3; if r1 > r0 goto l; r0 += 1; l: if r1 <= 9 goto m; r0 += 2; m: exit", 1), 3u);
+  EXPECT_EQ(goes_to("r0 = 3; if r1 & 9 goto l; r0 += 1; l: if r1 == 9 goto m; r0 += 2; m: exit", 1), 3u);
+  EXPECT_EQ(goes_to("r0 = 3; if r1 > 9 goto l; r0 += 1; l: goto m; r0 += 2; m: exit", 1), 5u);
+  EXPECT_TRUE(has("r0 = 3; if r1 > 9 goto l; goto m; l: r0 += 2; m: exit", Shape::unless));
 }
 
 TEST(Combine, SmallFunctionsStandWhereTheyAreCalled) {

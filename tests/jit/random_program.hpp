@@ -118,7 +118,7 @@ class ProgramMaker {
       land(open_.back());
       open_.pop_back();
     }
-    switch (below(23)) {
+    switch (below(27)) {
       case 0:
       case 1:
       case 2:
@@ -156,6 +156,14 @@ class ProgramMaker {
         return idiom_select();
       case 21:
         return idiom_index();
+      case 22:
+        return idiom_extend();
+      case 23:
+        return idiom_thread();
+      case 24:
+        return idiom_unless();
+      case 25:
+        return walk();
       default:
         return idiom_byte_stores();
     }
@@ -300,6 +308,81 @@ class ProgramMaker {
     const s16 back = static_cast<s16>(static_cast<s32>(head) - static_cast<s32>(out_.size()) - 1);
     add(Form::JNE64_K, counter, 0, back, start + by * rounds);
     avoid_ = no_register;
+  }
+  /// A loop over memory whose counter is part of addresses only, left at times by a comparison of an address.
+  void walk() {
+    if (avoid_ != no_register) return arithmetic();
+    const u8 counter = static_cast<u8>(6 + below(3)), t = static_cast<u8>(below(6));
+    const u8 u = static_cast<u8>((t + 1) % 6), d = static_cast<u8>((t + 2) % 6),
+             sum = static_cast<u8>((t + 3) % 6);
+    constexpr s32 steps[] = {1, 2, 4, -1, -3};
+    const s32 by = steps[below(std::size(steps))], rounds = static_cast<s32>(1 + below(16)),
+              start = below(8) == 0;
+    constexpr Form loads[] = {Form::LDX_B, Form::LDX_H, Form::LDX_W, Form::LDX_DW, Form::LDXSX_H};
+    add(Form::MOV64_K, counter, 0, 0, start);
+    avoid_ = counter;
+    const std::size_t head = out_.size();
+    std::size_t leave = 0;
+    const bool counter_first = below(4) == 0;
+    add(Form::MOV64_X, t, counter_first ? counter : 9);
+    add(Form::ADD64_X, t, counter_first ? 9 : counter);
+    if (below(3) != 0) {
+      add(Form::MOV64_X, u, t);
+      if (below(4) != 0) add(Form::ADD64_K, u, 0, 0, static_cast<s32>(below(16)) - 4);
+      leave = out_.size();
+      add(condition(), below(3) != 0 ? u : d, below(2) != 0 ? 9 : sum, 0, immediate());
+    }
+    const bool into_address = below(3) == 0;
+    add(loads[below(std::size(loads))], into_address ? t : d, t, static_cast<s16>(below(16)));
+    if (!into_address && below(4) == 0) add(Form::STX_W, t, sum, static_cast<s16>(below(16)));
+    if (below(8) == 0) add(Form::ADD64_X, sum, counter);
+    add(below(2) != 0 ? Form::ADD64_X : Form::XOR64_X, sum, d);
+    if (below(2) != 0) load_constant(t);
+    add(Form::ADD64_K, counter, 0, 0, by);
+    const s16 back = static_cast<s16>(static_cast<s32>(head) - static_cast<s32>(out_.size()) - 1);
+    add(Form::JNE64_K, counter, 0, back, start + by * rounds);
+    if (leave != 0) land(leave);
+    avoid_ = no_register;
+    if (below(2) != 0) add(Form::MOV64_K, counter, 0, 0, immediate());
+    add(Form::MOV64_K, t, 0, 0, immediate());
+    add(Form::MOV64_K, u, 0, 0, immediate());
+  }
+  /// rA <<= n; rA >>= m, at times of a copy.
+  void idiom_extend() {
+    constexpr s32 wide[] = {32, 48, 56, 31, 40}, narrow[] = {16, 24, 8, 0};
+    const bool is_wide = below(3) != 0, is_signed = below(2) != 0;
+    const s32 n = is_wide ? wide[below(std::size(wide))] : narrow[below(std::size(narrow))];
+    const u8 d = any_register();
+    if (below(2) != 0) add(below(4) != 0 ? Form::MOV64_X : Form::MOV32_X, d, any_register());
+    add(is_wide ? Form::LSH64_K : Form::LSH32_K, d, 0, 0, n);
+    const Form right =
+        is_wide ? (is_signed ? Form::ARSH64_K : Form::RSH64_K) : (is_signed ? Form::ARSH32_K : Form::RSH32_K);
+    add(right, below(8) != 0 ? d : any_register(), 0, 0, below(8) != 0 ? n : n ^ 1);
+  }
+  /// A jump to a jump with the same operands, or to one that goes on.
+  void idiom_thread() {
+    const Form first = condition();
+    const u8 a = any_register(), b = any_register();
+    const s32 imm = immediate();
+    add(first, a, b, 1, imm);
+    add(Form::ADD64_K, any_register(), 0, 0, immediate());
+    if (below(4) == 0) {
+      add(Form::JA, 0, 0, 1);
+    } else {
+      const Form second = below(2) != 0 ? condition() : first;
+      const bool same_kind =
+          isa::is_reg_source(isa::info(second).code) == isa::is_reg_source(isa::info(first).code);
+      add(second, a, same_kind ? b : any_register(), 1, below(4) != 0 ? imm : immediate());
+    }
+    arithmetic();
+    arithmetic();
+  }
+  /// if condition goto over; goto there; over: ...; there:
+  void idiom_unless() {
+    add(condition(), any_register(), any_register(), 1, immediate());
+    add(Form::JA, 0, 0, 2);
+    arithmetic();
+    arithmetic();
   }
   [[nodiscard]] bool has_write(std::size_t from, u8 counter) const {
     for (std::size_t i = from; i < out_.size(); ++i)

@@ -279,8 +279,22 @@ void Emitter::sign_extend(u8 dst, u8 src, u32 from, bool wide) {
 void Emitter::add_registers(u32 at) {
   const Detail& node = plan_.details[at];
   const Gp dst = r64(insn(at).dst);
-  a_.add(dst, r64(insn(at).src), r64(node.other));
+  a_.add(dst, r64(node.base), r64(node.other));
   if (node.operand != 0) add_imm(dst, dst, node.operand);
+}
+
+void Emitter::extend(u32 at) {
+  const isa::Insn& i = insn(at);
+  const Detail& node = plan_.details[at];
+  const u8 from = program_.forms[at] == Form::MOV64_X ? i.src : i.dst;
+  if (node.is_signed)
+    sign_extend(i.dst, from, node.bytes, node.operand != 0);
+  else if (node.bytes == 4)
+    a_.mov(r32(i.dst), r32(from));
+  else if (node.bytes == 2)
+    a_.uxth(r32(i.dst), r32(from));
+  else
+    a_.uxtb(r32(i.dst), r32(from));
 }
 
 /// x rotated left by `operand` into `other`, whichever of the pair that is.

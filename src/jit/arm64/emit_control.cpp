@@ -225,9 +225,11 @@ void Emitter::repeat_loop(u32 last) {
   const Node& node = plan_.nodes[last];
   const u32 head = program_.target(last);
   for (u32 copy = 1; copy < node.unroll; ++copy) {
+    if (node.steps) one(last - 1);
     if (!node.exact) jump_if(a64::negateCond(compare(last)), last, last + 1);
     for (u32 i = head; i < last; ++i) emit(i);
   }
+  if (node.steps) one(last - 1);
 }
 
 void Emitter::jump(u32 at) {

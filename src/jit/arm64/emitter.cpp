@@ -244,6 +244,8 @@ void Emitter::shaped(u32 at) {
       return add_registers(at);
     case Shape::rotate:
       return rotate(at);
+    case Shape::extend:
+      return extend(at);
     case Shape::load_swapped:
       return load_swapped(at);
     case Shape::wide_load:
@@ -254,6 +256,8 @@ void Emitter::shaped(u32 at) {
       return wide_constant(plan_.details[at]);
     case Shape::wide_copy:
       return wide_copy(plan_.details[at]);
+    case Shape::unless:
+      return jump_if(a64::negateCond(compare(at)), at, program_.target(at + 1));
     case Shape::inlined:
       return inline_function(at);
     case Shape::current_cpu:

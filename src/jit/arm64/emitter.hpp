@@ -69,6 +69,7 @@ class Emitter : private asmjit::ErrorHandler {
   void byte_swap(u32 at);
   void sign_extend(u8 dst, u8 src, u32 from, bool wide);
   void add_registers(u32 at);
+  void extend(u32 at);
   void rotate(u32 at);
 
   // emit_memory.cpp
