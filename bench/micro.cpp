@@ -2,26 +2,28 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
+#include <cerrno>
 
 #include "helpers/burst.hpp"
 #include "helpers/table.hpp"
 #include "isa/asm.hpp"
 #include "jit/code_memory.hpp"
 #include "jit/compile.hpp"
+#include "maps/map.hpp"
+#include "maps/program_ref.hpp"
 #include "vm/interpreter.hpp"
 
 namespace skep::bench {
 namespace {
 
-/// A program array as machine code reads it.
-struct TailArray {
-  std::byte map[maps::prog_array_count_offset]{};
-  u64 count = 2;
-  std::array<std::atomic<const Entry*>, 2> slots{};
+/// The programs of a program array; descriptor n is the nth.
+struct Programs final : maps::Objects {
+  std::vector<std::shared_ptr<const maps::ProgramRef>> list;
+  Result<maps::MapRef> map(int) override { return fail(EBADF); }
+  Result<std::shared_ptr<const maps::ProgramRef>> program(int fd) override {
+    return list.at(static_cast<std::size_t>(fd));
+  }
 };
-static_assert(offsetof(TailArray, count) == maps::prog_array_count_offset);
-static_assert(offsetof(TailArray, slots) == maps::prog_array_slots_offset);
 
 Result<jit::Compiled> compiled(const std::string& source, const vm::LinkTable& links = {},
                                const jit::Options& options = {}) {
@@ -100,22 +102,35 @@ Result<void> calls(Report& report, u32 rounds) {
 Result<void> tail_calls(Report& report, u32 rounds) {
   constexpr u32 count = 33;
   RunContext rc;
-  TailArray array;
-  void* maps[] = {&array};
-  const vm::LinkTable links{.map_addresses = maps};
+  Programs programs;
+  MapSpec spec;
+  spec.type = MapType::prog_array;
+  spec.key_size = spec.value_size = 4;
+  spec.max_entries = 2;
+  const maps::MapRef array = TRY(maps::create(spec, {nullptr, &programs}));
+  void* maps[] = {array.get()};
+  const vm::LinkTable links{.map_addresses = maps, .watches_slots = true};
+  const jit::Options options{.pool = std::make_shared<jit::CodePool>()};
   u64 index = 1;
   const auto pass = TRY(compiled("r0 = 2; exit"));
   for (const auto& [name, load] :
        {std::pair{"constant", "r3 = 0"}, std::pair{"dynamic", "r3 = *(u64 *)(r1 +0)"}}) {
-    const auto program =
-        TRY(compiled(fmt::format("{}; r2 = map 0; raw f500000000000000; r0 = 2; exit", load), links));
-    const Entry tail = program.tail_entry();
-    for (auto& slot : array.slots) slot.store(&tail);
+    const auto program = TRY(
+        compiled(fmt::format("{}; r2 = map 0; raw f500000000000000; r0 = 2; exit", load), links, options));
+    maps::ProgramRef ref;
+    ref.run = program.tail_entry().run;
+    ref.self = program.tail_entry().self;
+    programs.list.assign(1, std::make_shared<maps::ProgramRef>(std::move(ref)));
+    for (const u32 slot : {0u, 1u}) {
+      const s32 fd = 0;
+      TRY(array->user_update(std::as_bytes(std::span(&slot, 1)), std::as_bytes(std::span(&fd, 1)), 0));
+    }
     std::vector<Contender> both = {calls_of(program.entry(), &index, rc, 2),
                                    calls_of(pass.entry(), &index, rc, 2)};
     if (rc.tail_calls != count || !both[0].name.empty()) return fail(EINVAL, "tail calls: not 33 of them");
     measure(both, rounds);
     add(report, fmt::format("{} tail call, ns", name), difference(both[0], both[1], count));
+    for (const u32 slot : {0u, 1u}) TRY(array->user_delete(std::as_bytes(std::span(&slot, 1))));
   }
   return {};
 }

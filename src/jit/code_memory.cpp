@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -154,6 +155,37 @@ Result<void> CodePool::write(const Block& block, std::size_t offset, ByteView by
   return {};
 }
 
+void CodePool::publish(const Target& target) {
+  const std::lock_guard lock(mutex_);
+  targets_.emplace(target.tail_entry, target);
+}
+void CodePool::withdraw(u64 tail_entry) {
+  const std::lock_guard lock(mutex_);
+  targets_.erase(tail_entry);
+}
+std::optional<CodePool::Target> CodePool::target(u64 tail_entry) {
+  const std::lock_guard lock(mutex_);
+  const auto it = targets_.find(tail_entry);
+  return it == targets_.end() ? std::nullopt : std::optional(it->second);
+}
+
+/// In one store, through a mapping of its own that is gone afterwards; where there is no memory for one, by
+/// the file, whose four bytes arrive as one where the processor copies words.
+void CodePool::replace(const Block& block, std::size_t offset, u32 value) noexcept {
+  const std::size_t at = block.offset + offset, page = at & ~(page_size() - 1);
+  const int file = block.region->file.get();
+  void* writable =
+      mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, file, static_cast<off_t>(page));
+  if (writable == MAP_FAILED) {
+    const ssize_t done = pwrite(file, &value, sizeof value, static_cast<off_t>(at));
+    SKEP_ASSERT(done == sizeof value);  // the old distance may lead to a program that is about to go
+    return;
+  }
+  auto* word = reinterpret_cast<u32*>(static_cast<std::byte*>(writable) + (at - page));
+  std::atomic_ref(*word).store(value, std::memory_order_release);
+  munmap(writable, page_size());
+}
+
 CodeMemory::CodeMemory(CodeMemory&& other) noexcept { *this = std::move(other); }
 CodeMemory& CodeMemory::operator=(CodeMemory&& other) noexcept {
   std::swap(start_, other.start_);
@@ -190,6 +222,11 @@ Result<CodeMemory> CodeMemory::from(std::shared_ptr<CodePool> pool, std::size_t 
   memory.start_ = memory.block_.region->code.data() + memory.block_.offset;
   memory.reserved_ = memory.block_.size;
   return memory;
+}
+
+void CodeMemory::replace(u32 offset, u32 value) noexcept {
+  SKEP_ASSERT(pool_ != nullptr && offset % 4 == 0);
+  pool_->replace(block_, before + offset, value);
 }
 
 Result<void> CodeMemory::seal(ByteView code) {

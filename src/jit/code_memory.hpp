@@ -5,7 +5,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -22,6 +24,15 @@ class CodePool {
  public:
   CodePool();
   ~CodePool();
+  /// Where programs of the pool are entered directly by others of it.
+  struct Target {
+    u64 tail_entry = 0, body = 0;
+    u32 frame = 0;  ///< Emitted::frame
+  };
+  /// From now until withdraw(): the program whose tail entry that is can be jumped to.
+  void publish(const Target& target);
+  void withdraw(u64 tail_entry);
+  [[nodiscard]] std::optional<Target> target(u64 tail_entry);
   /// A plan to fill: the memory of an earlier one where there is one, so that compiling one program after the
   /// other takes no new pages. To be kept() afterwards.
   std::unique_ptr<Plan> plan();
@@ -45,12 +56,14 @@ class CodePool {
   Result<Block> take(std::size_t bytes, const void* near);
   void give_back(const Block& block);
   Result<void> write(const Block& block, std::size_t offset, ByteView bytes);
+  void replace(const Block& block, std::size_t offset, u32 value) noexcept;
 
   /// Plans of longer programs are not kept: they are rare, and their memory is large.
   static constexpr std::size_t longest_kept = std::size_t{64} << 10;
 
   std::mutex mutex_;
   std::vector<std::unique_ptr<Region>> regions_;
+  std::unordered_map<u64, Target> targets_;  ///< by tail entry
   std::unique_ptr<Plan> spare_;
 };
 
@@ -70,6 +83,9 @@ class CodeMemory {
   static Result<CodeMemory> from(std::shared_ptr<CodePool> pool, std::size_t bytes, const void* near);
   /// Copies the code in, makes it executable and gives back pages beyond it. Once only.
   Result<void> seal(ByteView code);
+  /// Replaces the four bytes at `offset` of code in a pool, a multiple of four, while it may be running: who
+  /// runs it sees the old or the new ones (x86-64).
+  void replace(u32 offset, u32 value) noexcept;
 
   /// Where the code will stand.
   [[nodiscard]] u64 base() const { return reinterpret_cast<u64>(start_ + before); }

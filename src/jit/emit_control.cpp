@@ -258,9 +258,12 @@ void Emitter::call_helper(u32 at) {
 void Emitter::tail_call(u32 at) {
   const Mem count = field(offsetof(RunContext, tail_calls), 4);
   const auto known = known_tail_call(program_, plan_, at);
+  if (known && known->index >= known->count) return;
+  if (known && in_main_ && program_.watches_slots && options_.pool != nullptr && options_.combine &&
+      !options_.harden)
+    return direct_tail_call(*known);
   Label out;
   if (known) {
-    if (known->index >= known->count) return;
     a_.cmp(count, limits::max_tail_calls);
     a_.j(Cond::ae, out);
     a_.mov(x86::rax, known->slot());
@@ -282,6 +285,58 @@ void Emitter::tail_call(u32 at) {
   epilogue(*current_, in_main_);
   jump_through(x86::qword_ptr(x86::rax, offsetof(Entry, run)));
   a_.bind(out);
+}
+/// What follows is a jump whose distance begins at a multiple of four, so that it can be replaced in one
+/// piece.
+void Emitter::align_distance() {
+  while ((here() + 1) % 4 != 0) a_.bytes(0x90, 1);
+}
+
+/// A jump to the program in the slot, directed there when the slot changes (tail_sites.hpp).
+void Emitter::direct_tail_call(const KnownTailCall& known) {
+  const Mem count = field(offsetof(RunContext, tail_calls), 4);
+  ColdTailCall cold{{}, known.slot(), out_.tail_sites.size()};
+  a_.cmp(count, limits::max_tail_calls);
+  a_.j(Cond::ae, cold.out);
+  a_.inc(count);
+  align_distance();
+  a_.bytes(0xe9, 5);
+  out_.tail_sites.push_back({.map = known.map, .index = known.index, .jump = here() - 4});
+  a_.bind(cold.out);
+  cold_tail_calls_.push_back(cold);
+}
+
+void Emitter::emit_cold_tail_calls() {
+  const Mem count = field(offsetof(RunContext, tail_calls), 4);
+  for (ColdTailCall& cold : cold_tail_calls_) {
+    TailSite& site = out_.tail_sites[cold.site];
+    a_.reserve(2 * around_a_function);
+    site.leave = here();
+    a_.mov(x86::rdx, run_context());
+    a_.mov(x86::rsi, r64(1));
+    epilogue(*current_, in_main_);
+    align_distance();
+    a_.bytes(0xe9, 5);
+    site.enter = here() - 4;
+
+    site.through_slot = here();
+    const u32 distance = site.through_slot - (site.jump + 4);
+    std::memcpy(a_.data() + site.jump, &distance, sizeof distance);
+    Label empty;
+    a_.mov(x86::rax, cold.slot);
+    a_.mov(x86::rax, x86::qword_ptr(x86::rax));
+    a_.test(x86::rax, x86::rax);
+    a_.j(Cond::e, empty);
+    a_.mov(x86::rdx, run_context());
+    a_.mov(x86::rsi, r64(1));
+    a_.mov(x86::rdi, x86::qword_ptr(x86::rax, offsetof(Entry, self)));
+    epilogue(*current_, in_main_);
+    a_.jmp(x86::qword_ptr(x86::rax, offsetof(Entry, run)));
+    a_.bind(empty);
+    a_.dec(count);
+    a_.jmp(cold.out);
+  }
+  cold_tail_calls_.clear();
 }
 static_assert(sizeof(Entry) == 16 && offsetof(Entry, run) == 0);
 

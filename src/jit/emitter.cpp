@@ -82,6 +82,7 @@ void Emitter::function(u32 index) {
   }
   emit_cold_lookups();
   emit_wide_divisions();
+  emit_cold_tail_calls();
   out_.subprogs.push_back({f.first, start, here() - start});
 }
 
@@ -124,6 +125,12 @@ void Emitter::prologue(const Function& f, bool is_main) {
   if (is_main) {
     if (plan_.needs_run_context) a_.mov(run_context(), x86::rdx);
     a_.mov(r64(1), x86::rsi);
+  }
+  if (is_main) {
+    out_.body = here();
+    constexpr u32 comparable = 1 << 8;
+    if (plan_.needs_run_context)
+      out_.frame = frame_of(f, saved.count) << 9 | comparable | (f.saved >> 6 & 0xfu) << 1 | f.uses_frame;
   }
   if (f.has_may_goto)
     a_.mov(x86::dword_ptr(x86::rbp, -static_cast<s32>(f.stack_bytes) - 8), vm::may_goto_budget);

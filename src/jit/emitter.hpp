@@ -120,6 +120,9 @@ class Emitter {
   void jump_through(Mem target);
   void call_helper(u32 at);
   void tail_call(u32 at);
+  void direct_tail_call(const KnownTailCall& known);
+  void align_distance();
+  void emit_cold_tail_calls();
 
   // inline_helper.cpp
   bool inline_helper(u32 at);
@@ -192,6 +195,13 @@ class Emitter {
     u8 divisor;
   };
   std::vector<WideDivision> wide_divisions_;
+  /// And what a tail call through a known slot does besides the jump.
+  struct ColdTailCall {
+    Label out;
+    u64 slot;
+    std::size_t site;  ///< in out_.tail_sites
+  };
+  std::vector<ColdTailCall> cold_tail_calls_;
   const Function* current_ = nullptr;
   const Function* inlining_ = nullptr;  ///< whose body stands in the current one
   static constexpr u8 no_register = 0xff;

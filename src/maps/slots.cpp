@@ -33,6 +33,8 @@ int SlotArray::replace(u32 index, Reference fresh) {
     if (state_->kept.size() <= index) state_->kept.resize(u64{index} + 1);
     old = std::exchange(state_->kept[index], std::move(fresh.keep));
     slots()[index].store(fresh.address, std::memory_order_release);
+    for (const auto& [slot, watcher] : state_->watchers)
+      if (slot == index) watcher->slot_changed(fresh.address);
   }
   if (old == nullptr) return fresh.address == nullptr ? -ENOENT : 0;
   rcu::defer(new std::shared_ptr<const void>(std::move(old)),
@@ -88,6 +90,16 @@ Result<void> ProgArray::check_owner(const ProgramRef& program) {
 std::optional<ProgramOwner> ProgArray::owner() const {
   const std::lock_guard lock(state_->mutex);
   return state_->owner;
+}
+
+void ProgArray::watch(u32 index, SlotWatcher& watcher) {
+  const std::lock_guard lock(state_->mutex);
+  state_->watchers.emplace_back(index, &watcher);
+  watcher.slot_changed(at(index));
+}
+void ProgArray::unwatch(SlotWatcher& watcher) {
+  const std::lock_guard lock(state_->mutex);
+  std::erase_if(state_->watchers, [&](const auto& entry) { return entry.second == &watcher; });
 }
 
 Result<SlotArray::Reference> ProgArray::resolve(int fd) {

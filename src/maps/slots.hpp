@@ -9,6 +9,18 @@
 
 namespace skep::maps {
 
+/// Who has to know what a slot holds: machine code that jumps there directly (kernel: struct
+/// bpf_jit_poke_descriptor).
+class SlotWatcher {
+ public:
+  /// What programs read of the slot from now on, or nullptr. Called with the array's lock held: the old
+  /// object stays for a grace period after it returns.
+  virtual void slot_changed(void* now) noexcept = 0;
+
+ protected:
+  ~SlotWatcher() = default;
+};
+
 class SlotArray : public Map {
  public:
   ~SlotArray() override;
@@ -22,8 +34,9 @@ class SlotArray : public Map {
   /// Apart, so that the map ends before its slots.
   struct State {
     std::mutex mutex;
-    std::vector<std::shared_ptr<const void>> kept;  ///< by slot; as many as were ever used
-    std::optional<ProgramOwner> owner;              ///< of a prog_array
+    std::vector<std::shared_ptr<const void>> kept;       ///< by slot; as many as were ever used
+    std::optional<ProgramOwner> owner;                   ///< of a prog_array
+    std::vector<std::pair<u32, SlotWatcher*>> watchers;  ///< by slot, in no order
   };
   std::unique_ptr<State> state_ = std::make_unique<State>();
 
@@ -60,6 +73,9 @@ class ProgArray final : public SlotArray {
   /// must be like it. EINVAL.
   Result<void> check_owner(const ProgramRef& program);
   [[nodiscard]] std::optional<ProgramOwner> owner() const;
+  /// From now until unwatch(); begins with what the slot holds. `index` is below max_entries.
+  void watch(u32 index, SlotWatcher& watcher);
+  void unwatch(SlotWatcher& watcher);
 
  protected:
   u32 id_of(const void* object) const override { return static_cast<const ProgramRef*>(object)->id; }

@@ -199,6 +199,7 @@ Result<void> make_runnable(Program& program, const fixup::Translated& translated
   links.values_addresses = values;
   links.type = program.type;
   links.helper = helpers::function;
+  links.watches_slots = true;
   if (!environment.no_jit) {
     jit::Options options;
     options.pool = environment.code_pool;

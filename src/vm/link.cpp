@@ -121,6 +121,7 @@ class Checker {
     TRY(note(out_.jumps, Form::CALL_LOCAL));
     TRY(note(out_.symbols, Form::LD_IMM64_FUNC));
     out_.exception_callback = links_.exception_callback;
+    out_.watches_slots = links_.watches_slots;
     if (links_.exception_callback != 0) out_.entries.push_back(links_.exception_callback);
     std::sort(out_.entries.begin(), out_.entries.end());
     out_.entries.erase(std::unique(out_.entries.begin(), out_.entries.end()), out_.entries.end());

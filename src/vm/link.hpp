@@ -22,6 +22,8 @@ struct LinkTable {
   /// A helper, as programs of this type call it, or fixup::InternalFn.
   HelperFn (*helper)(ProgType type, s32 id) = nullptr;
   u32 exception_callback = 0;  ///< a function that nothing in the program refers to; 0: none
+  /// The addresses of program arrays are maps::ProgArray: machine code may watch their slots.
+  bool watches_slots = false;
 };
 
 /// Where a tail call through the program array at `map` goes: the tail_entry() of the program in slot
@@ -54,6 +56,7 @@ struct Checked {
   bool has_tail_call = false;
   bool has_probe = false;      ///< a load that may fault: survive_probes() was called
   u32 exception_callback = 0;  ///< as LinkTable has it
+  bool watches_slots = false;  ///< and this
 
   /// What the call of a helper at `at` calls.
   [[nodiscard]] HelperFn helper(u32 at) const { return reinterpret_cast<HelperFn>(imm64[at]); }
