@@ -5,7 +5,7 @@ set -euo pipefail
 (($# == 1)) || { echo "usage: tools/arm64_sysroot.sh DIR" >&2; exit 2; }
 
 packages=(libc6-dev libstdc++6 linux-libc-dev libasmjit-dev libelf-dev libfmt-dev liburcu-dev libmnl-dev libpcap-dev
-  libseccomp-dev libcapstone-dev zlib1g-dev libgtest-dev libgmock-dev nlohmann-json3-dev)
+  nettle-dev libseccomp-dev libcapstone-dev zlib1g-dev libgtest-dev libgmock-dev nlohmann-json3-dev)
 
 mkdir -p "$1"
 root=$(cd "$1" && pwd)

@@ -5,10 +5,12 @@ namespace skep::helpers {
 namespace {
 
 using Family = std::span<const KernelFunctionRow> (*)();
-constexpr Family families[] = {section_kernel_functions,   iterator_kernel_functions,
-                               object_kernel_functions,    dynptr_kernel_functions,
-                               exception_kernel_functions, workqueue_kernel_functions,
-                               lock_kernel_functions,      conntrack_kernel_functions};
+constexpr Family families[] = {
+    section_kernel_functions, iterator_kernel_functions,  object_kernel_functions,
+    dynptr_kernel_functions,  exception_kernel_functions, workqueue_kernel_functions,
+    lock_kernel_functions,    conntrack_kernel_functions, crypto_kernel_functions,
+    string_kernel_functions,  cpumask_kernel_functions,   xfrm_kernel_functions,
+    packet_kernel_functions,  memory_kernel_functions};
 
 /// Numbers count through the families in their order.
 const KernelFunctionRow* find(s32 id) {
@@ -44,7 +46,12 @@ btf::ObjectType::Destructor kernel_object_destructor(std::string_view name) {
     std::string_view name;
     btf::ObjectType::Destructor release;
   };
-  constexpr Row rows[] = {{"nf_conn", release_connection}};
+  constexpr auto of_no_object = [](void*) {};  // see kernel_packets.cpp
+  constexpr Row rows[] = {{"nf_conn", release_connection},
+                          {"bpf_crypto_ctx", release_crypto_context},
+                          {"bpf_cpumask", release_cpumask},
+                          {"prog_test_ref_kfunc", of_no_object},
+                          {"prog_test_member", of_no_object}};
   for (const Row& row : rows)
     if (row.name == name) return row.release;
   return nullptr;

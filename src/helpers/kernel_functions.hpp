@@ -27,9 +27,17 @@ struct KernelFunctionRow {
 [[nodiscard]] std::span<const KernelFunctionRow> lock_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> workqueue_kernel_functions();
 [[nodiscard]] std::span<const KernelFunctionRow> conntrack_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> crypto_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> string_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> cpumask_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> xfrm_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> packet_kernel_functions();
+[[nodiscard]] std::span<const KernelFunctionRow> memory_kernel_functions();
 
-/// bpf_ct_release()
+// What lets go of objects that maps keep.
 void release_connection(void* connection);
+void release_crypto_context(void* context);
+void release_cpumask(void* mask);
 
 /// What bpf_local_irq_save() and bpf_res_spin_lock_irqsave() find on x86-64 where interrupts are enabled.
 inline constexpr u64 interrupts_enabled = 1u << 9 | 1u << 1;

@@ -8,12 +8,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "helpers/any_memory.hpp"
 #include "helpers/families.hpp"
 
 namespace skep::helpers {
-namespace {
 
-/// process_vm_readv(2) of ourselves: a bad address is an error, not a signal.
+/// process_vm_readv(2) of ourselves.
 bool read_memory(void* to, u64 from, std::size_t size) {
   if (size == 0) return true;
   const iovec local{to, size};
@@ -21,25 +21,11 @@ bool read_memory(void* to, u64 from, std::size_t size) {
   return ::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
 }
 
-/// What the kernel says of an address that it cannot read: one that is no kernel address is not even tried
-/// (copy_from_kernel_nofault_allowed()).
-int kernel_error(u64 address) {
+int kernel_read_error(u64 address) {
   constexpr u64 kernel_begin = u64{0xffff8} << 44;
   return address < kernel_begin ? ERANGE : EFAULT;
 }
 
-u64 probe_read(u64 to, u64 size64, u64 from, u64, u64, RunContext*) {
-  const u32 size = static_cast<u32>(size64);
-  if (read_memory(pointer<void>(to), from, size)) return 0;
-  std::memset(pointer<void>(to), 0, size);
-  return error_result(EFAULT);
-}
-
-u64 probe_read_kernel(u64 to, u64 size, u64 from, u64, u64, RunContext* run) {
-  return probe_read(to, size, from, 0, 0, run) == 0 ? 0 : error_result(kernel_error(from));
-}
-
-/// strncpy_from_kernel_nofault(): the length with its NUL; cut to the size, NUL last. 0: it cannot be read.
 u32 read_string(char* to, u32 size, u64 from) {
   constexpr u32 part_max = 64;
   for (u32 done = 0; done < size;) {
@@ -59,6 +45,20 @@ u32 read_string(char* to, u32 size, u64 from) {
   to[size - 1] = 0;
   return size;
 }
+
+namespace {
+
+u64 probe_read(u64 to, u64 size64, u64 from, u64, u64, RunContext*) {
+  const u32 size = static_cast<u32>(size64);
+  if (read_memory(pointer<void>(to), from, size)) return 0;
+  std::memset(pointer<void>(to), 0, size);
+  return error_result(EFAULT);
+}
+
+u64 probe_read_kernel(u64 to, u64 size, u64 from, u64, u64, RunContext* run) {
+  return probe_read(to, size, from, 0, 0, run) == 0 ? 0 : error_result(kernel_read_error(from));
+}
+
 u64 probe_read_str(u64 to, u64 size64, u64 from, u64, u64, RunContext*) {
   const u32 size = static_cast<u32>(size64);
   if (size == 0) return 0;
@@ -69,7 +69,7 @@ u64 probe_read_kernel_str(u64 to, u64 size64, u64 from, u64, u64, RunContext*) {
   const u32 size = static_cast<u32>(size64);
   if (size == 0) return 0;
   const u32 length = read_string(pointer<char>(to), size, from);
-  return length != 0 ? length : error_result(kernel_error(from));
+  return length != 0 ? length : error_result(kernel_read_error(from));
 }
 
 /// A sleepable program's, in full or not at all.

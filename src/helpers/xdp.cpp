@@ -204,6 +204,40 @@ u64 xdp_write(const XdpBuff& xdp, u32 offset, std::byte* from, u32 len) {
   return copy_checked(xdp, offset, from, len, true);
 }
 
+u64 xdp_pull(XdpBuff& xdp, u32 len) {
+  const auto linear = static_cast<u32>(xdp.data_end - xdp.data);
+  if (len <= linear) return 0;
+  if (len > xdp_len(xdp)) return error_result(EINVAL);
+  std::byte* start = has_meta(xdp) ? xdp.data_meta : xdp.data;
+  const s64 headroom = start - xdp.data_hard_start - frame_bytes;
+  const s64 tailroom = xdp.data_hard_start + xdp.frame_sz - shared_info_bytes - xdp.data_end;
+  u32 wanted = len - linear;
+  if (wanted > headroom + tailroom) return error_result(EINVAL);
+  if (const s64 shift = wanted - tailroom; shift > 0) {
+    std::memmove(start - shift, start, static_cast<std::size_t>(xdp.data_end - start));
+    xdp.data_meta -= shift;
+    xdp.data -= shift;
+    xdp.data_end -= shift;
+  }
+  auto& info = shared_info(xdp);
+  u32 emptied = 0;
+  for (u32 i = 0; i < info.nr_frags && wanted != 0; ++i) {
+    progs::SkbFrag& fragment = info.frags[i];
+    const u32 part = std::min(wanted, fragment.len);
+    std::memcpy(xdp.data_end, fragment.page + fragment.offset, part);
+    xdp.data_end += part;
+    fragment.offset += part;
+    fragment.len -= part;
+    info.xdp_frags_size -= part;
+    wanted -= part;
+    if (fragment.len == 0) ++emptied;
+  }
+  std::move(info.frags.begin() + emptied, info.frags.begin() + info.nr_frags, info.frags.begin());
+  info.nr_frags = static_cast<u8>(info.nr_frags - emptied);
+  if (info.nr_frags == 0) xdp.flags &= ~progs::xdp_has_frags;
+  return 0;
+}
+
 std::byte* xdp_pointer(const XdpBuff& xdp, u32 offset, u32 len) {
   if (offset > 0xffff || len > 0xffff || offset + len > xdp_len(xdp)) return nullptr;
   const auto inside = [&](std::byte* bytes, u32 size) -> std::byte* {

@@ -39,6 +39,7 @@ class HashMap final : public Map, private Lru::Elements {
 
   void set_value_type(const btf::ObjectType& type) override;
   [[nodiscard]] u32 user_value_size() const override;
+  [[nodiscard]] s64 element_count() const noexcept override;
   [[nodiscard]] u64 memlock() const override;
 
  protected:

@@ -15,6 +15,20 @@ u32 HashMap::user_value_size() const {
   return percpu() ? static_cast<u32>(area_.cpus() * round_up8(facts_.value_size)) : facts_.value_size;
 }
 
+s64 HashMap::element_count() const noexcept {
+  if (lru_ == nullptr) return static_cast<s64>(pool_->count());
+  const rcu::Reader reader;
+  s64 count = 0;
+  for (u32 index = 0; index < table_->count(); ++index)
+    for (const Bucket* bucket = &table_->at(index);;) {
+      const Bucket::Tags tags = bucket->tags();
+      count += std::popcount(~tags.match(0) & Bucket::all_ways);
+      if (tags.next() == 0) break;
+      bucket = &table_->at(tags.next());
+    }
+  return count;
+}
+
 /// htab_map_mem_usage()
 u64 HashMap::memlock() const {
   constexpr u64 kernels_bucket = 16;

@@ -110,6 +110,10 @@ class Map : public std::enable_shared_from_this<Map> {
   /// for other types.
   virtual Result<EventRing> events(const EventSpec& spec);
 
+  /// The elements that there are, of types that count them (kernel: map->elem_count); else 0. Exact while
+  /// nobody writes.
+  [[nodiscard]] virtual s64 element_count() const noexcept { return 0; }
+
   /// Bytes charged for the map, by the kernel's formulas (ops->map_mem_usage).
   [[nodiscard]] virtual u64 memlock() const = 0;
 

@@ -7,6 +7,7 @@
 #include "progs/nf_conn.hpp"
 #include "progs/sk_buff.hpp"
 #include "progs/xdp_buff.hpp"
+#include "progs/xfrm_state.hpp"
 
 namespace skep::progs {
 
@@ -92,6 +93,30 @@ inline constexpr KernelFieldRow kernel_field_rows[] = {
     {"nf_conntrack_tuple_hash", "tuple", offsetof(NfTupleHash, tuple), 40},
     {"nf_conntrack_tuple", "src", 0, 20},
     {"nf_conntrack_tuple", "dst", 20, 20},
+    {"xfrm_state", "id.daddr", offsetof(XfrmState, daddr), 16},
+    {"xfrm_state", "id.spi", offsetof(XfrmState, spi), 4},
+    {"xfrm_state", "id.proto", offsetof(XfrmState, proto), 1},
+    {"xfrm_state", "props.saddr", offsetof(XfrmState, saddr), 16},
+    {"xfrm_state", "props.reqid", offsetof(XfrmState, reqid), 4},
+    {"xfrm_state", "props.mode", offsetof(XfrmState, mode), 1},
+    {"xfrm_state", "props.replay_window", offsetof(XfrmState, replay_window), 1},
+    {"xfrm_state", "props.flags", offsetof(XfrmState, flags), 1},
+    {"xfrm_state", "props.family", offsetof(XfrmState, family), 2},
+    {"xfrm_state", "mark.v", offsetof(XfrmState, mark_value), 4},
+    {"xfrm_state", "mark.m", offsetof(XfrmState, mark_mask), 4},
+    {"xfrm_state", "if_id", offsetof(XfrmState, if_id), 4},
+    {"xfrm_state", "replay", offsetof(XfrmState, oseq), 12},
+    {"xfrm_state", "replay_esn", offsetof(XfrmState, replay_esn), 8},
+    {"xfrm_state", "curlft", offsetof(XfrmState, curlft), 32},
+    {"xfrm_state", "stats", offsetof(XfrmState, stats), 12},
+    {"xfrm_replay_state_esn", "bmp_len", offsetof(XfrmReplayEsn, bmp_len), 4},
+    {"xfrm_replay_state_esn", "oseq", offsetof(XfrmReplayEsn, oseq), 4},
+    {"xfrm_replay_state_esn", "seq", offsetof(XfrmReplayEsn, seq), 4},
+    {"xfrm_replay_state_esn", "oseq_hi", offsetof(XfrmReplayEsn, oseq_hi), 4},
+    {"xfrm_replay_state_esn", "seq_hi", offsetof(XfrmReplayEsn, seq_hi), 4},
+    {"xfrm_replay_state_esn", "replay_window", offsetof(XfrmReplayEsn, replay_window), 4},
+    {"prog_test_ref_kfunc", "a", 0, 4},
+    {"prog_test_ref_kfunc", "b", 4, 4},
 };
 
 }  // namespace skep::progs

@@ -109,7 +109,8 @@ TEST_P(KernelFunctions, AreShownAsLinuxShowsThem) {
 
 INSTANTIATE_TEST_SUITE_P(Objects, KernelFunctions,
                          ::testing::Values("sections", "lists", "trees", "exceptions", "timers", "locks",
-                                           "connections", "fields", "faults"),
+                                           "connections", "fields", "faults", "crypto", "strings", "cpumasks",
+                                           "memory"),
                          [](const auto& object) { return std::string(object.param); });
 
 }  // namespace
