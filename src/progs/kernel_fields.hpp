@@ -117,6 +117,7 @@ inline constexpr KernelFieldRow kernel_field_rows[] = {
     {"xfrm_replay_state_esn", "replay_window", offsetof(XfrmReplayEsn, replay_window), 4},
     {"prog_test_ref_kfunc", "a", 0, 4},
     {"prog_test_ref_kfunc", "b", 4, 4},
+    {"prog_test_ref_kfunc", "cnt", 24, 4},
 };
 
 }  // namespace skep::progs

@@ -257,6 +257,26 @@ Result<void> check_runnable(const verifier::Verified& verified) {
   return {};
 }
 
+/// Whether the program, or one that it may tail-call, can see more of the kernel's structs than rewritten
+/// accesses of contexts do: the interface that a packet came through, its network namespace.
+bool reads_kernel_structs(const verifier::Verified& verified) {
+  const auto is_prog_array = [](const maps::MapFacts* map) { return map->type == MapType::prog_array; };
+  if (std::ranges::any_of(verified.used_maps(), is_prog_array)) return true;
+  const verifier::Input& input = verified.input();
+  const btf::Btf* types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr;
+  for (std::size_t i = 0; i < verified.insns().size(); ++i) {
+    const isa::Insn& insn = verified.insns()[i];
+    if (!verified.facts()[i].seen) continue;
+    if (verified.facts()[i].kernel_type != 0) return true;
+    if (insn.code != (isa::op::JMP | isa::op::CALL) || insn.src != uapi::PSEUDO_KFUNC_CALL ||
+        types == nullptr)
+      continue;
+    const std::string_view name = types->name(static_cast<u32>(insn.imm));
+    if (name == "bpf_cast_to_kern_ctx" || name == "bpf_rdonly_cast") return true;
+  }
+  return false;
+}
+
 std::vector<maps::MapRef> in_order(const References& refs, std::span<const maps::MapFacts* const> wanted) {
   std::vector<maps::MapRef> used;
   for (const maps::MapFacts* facts : wanted) {
@@ -336,6 +356,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->uid = environment.uid;
   program->verified_insns = verified->processed_insns();
   program->max_ctx_offset = verified->max_ctx_offset();
+  program->reads_kernel_structs = reads_kernel_structs(*verified);
   program->maps = in_order(refs, verified->used_maps());
   program->on_exception =
       program->compiled ? program->compiled->exception_callback() : program->code->exception_callback();

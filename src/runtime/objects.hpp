@@ -46,6 +46,7 @@ class Program {
   u32 memlock = 0;
   u32 verified_insns = 0;
   u32 max_ctx_offset = 0;  ///< bytes of context that it reads
+  bool reads_kernel_structs = false;  ///< or may tail-call one that does
   std::vector<maps::MapRef> maps;
   std::shared_ptr<BtfObject> btf;
   std::shared_ptr<const void> object_types;  ///< that its code refers to

@@ -58,9 +58,10 @@ bool only_usable_fields(const UserSkb& user) {
 
 class SkbRun {
  public:
-  explicit SkbRun(ProgType type)
-      : l2_(type == ProgType::sched_cls || type == ProgType::sched_act),
-        has_data_pointers_(type != ProgType::socket_filter) {}
+  explicit SkbRun(const Program& program)
+      : l2_(program.type == ProgType::sched_cls || program.type == ProgType::sched_act),
+        has_data_pointers_(program.type != ProgType::socket_filter),
+        describes_device_(program.reads_kernel_structs) {}
 
   Result<void> prepare(const TestRunSpec& spec) {
     const auto size = static_cast<u32>(spec.data_in.size());
@@ -70,7 +71,7 @@ class SkbRun {
     user_ = TRY(read_context<UserSkb>(spec));
     device_.ifindex = loopback_ifindex;
     if (user_ && user_->ifindex > loopback_ifindex) TRY(find_device());
-    helpers::describe_device(device_, net_);
+    if (describes_device_) helpers::describe_device(device_, net_);
     std::memcpy(buffer_.data() + headroom, spec.data_in.data(), size);
     const u32 room = (size + 63) / 64 * 64 + headroom + helpers::skb_tailroom_reserved;  // as bpf_test_init()
     helpers::skb_build(skb_, buffer_.data(), room, headroom, size, &device_);
@@ -180,6 +181,7 @@ class SkbRun {
 
   bool l2_;
   bool has_data_pointers_;
+  bool describes_device_;
   std::optional<UserSkb> user_;
   /// Aligned as the kernel's allocator gives it: programs that look at a pointer's low byte see the same.
   alignas(512) std::array<std::byte, test_page> buffer_{};
@@ -220,7 +222,7 @@ Result<TestRunResult> run_skb(TestRun run) {
   const RunStorage storage(run.program, run.context);
   if ((spec.flags & ~checksum_complete_flag) != 0 || spec.cpu != 0 || spec.batch_size != 0)
     return fail(EINVAL, "test runs of packets take no such flags, no cpu and no batch_size");
-  SkbRun skb(run.program.type);
+  SkbRun skb(run.program);
   TRY(skb.prepare(spec));
   const Entry entry = run.entry();
   TestRunResult result;

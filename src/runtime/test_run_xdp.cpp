@@ -83,9 +83,9 @@ class XdpRun {
   }
 
   /// Runs on the same buffer each time: each run finds what the one before left. EINTR: interrupted.
-  Result<void> run(const BurstEntry& entry, RunContext& run, const TestRunSpec& spec, TestRunResult& result) {
+  Result<void> run(const TestRun& test, RunContext& run, TestRunResult& result) {
     device_.ifindex = md_.ingress_ifindex != 0 ? md_.ingress_ifindex : loopback_ifindex;
-    helpers::describe_device(device_, net_);
+    if (test.program.reads_kernel_structs) helpers::describe_device(device_, net_);
     rxq_.dev = &device_;
     rxq_.queue_index = md_.rx_queue_index;
     std::memcpy(buffer_.data() + headroom_, linear_.data(), linear_.size());
@@ -103,7 +103,7 @@ class XdpRun {
       xdp_.flags = progs::xdp_has_frags;
     }
     run.ctx = &xdp_;
-    return repeat_in_bursts(entry, &xdp_, run, spec, result);
+    return repeat_in_bursts(test.burst_entry(), &xdp_, run, test.spec, result);
   }
 
   Result<void> finish(const TestRunSpec& spec, TestRunResult& result) {
@@ -150,7 +150,7 @@ Result<TestRunResult> run_xdp(TestRun run) {
   if (spec.batch_size != 0) return fail(EINVAL, "batch_size without BPF_F_TEST_XDP_LIVE_FRAMES");
   XdpRun xdp = TRY(XdpRun::prepare(spec));
   TestRunResult result;
-  TRY(xdp.run(run.burst_entry(), run.context, spec, result));
+  TRY(xdp.run(run, run.context, result));
   if (auto ok = xdp.finish(spec, result); !ok) return std::unexpected(std::move(ok).error());
   return result;
 }
