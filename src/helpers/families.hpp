@@ -35,6 +35,7 @@ struct HelperRow {
 [[nodiscard]] std::span<const HelperRow> loop_family();
 [[nodiscard]] std::span<const HelperRow> probe_family();
 [[nodiscard]] std::span<const HelperRow> timer_family();
+[[nodiscard]] std::span<const HelperRow> cgroup_family();
 
 /// A negative errno as a helper's 64-bit result.
 constexpr u64 error_result(int positive_errno) { return static_cast<u64>(-static_cast<s64>(positive_errno)); }

@@ -268,8 +268,6 @@ u64 skb_check_mtu(u64 context, u64 ifindex, u64 mtu_len, u64 diff, u64 flags, Ru
 
 constexpr HelperRow rows[] = {
     {13, clone_redirect},
-    {17, zero, ProgType::sched_cls},  // get_cgroup_classid: of the packet's socket; there is no net_cls group
-    {17, zero, ProgType::sched_act},
     {20, skb_get_tunnel_key},
     {21, skb_set_tunnel_key},
     {23, redirect},

@@ -9,10 +9,11 @@ namespace skep::helpers {
 namespace {
 
 using Family = std::span<const HelperRow> (*)();
-constexpr Family families[] = {
-    map_family,     ringbuf_family,   trace_family,      task_family,     string_family, net_family,
-    xdp_family,     skb_bytes_family, skb_change_family, skb_meta_family, fib_family,    socket_family,
-    storage_family, syncookie_family, dynptr_family,     loop_family,     probe_family,  timer_family};
+constexpr Family families[] = {map_family,        ringbuf_family,   trace_family,  task_family,
+                               string_family,     net_family,       xdp_family,    skb_bytes_family,
+                               skb_change_family, skb_meta_family,  fib_family,    socket_family,
+                               storage_family,    syncookie_family, dynptr_family, loop_family,
+                               probe_family,      timer_family,     cgroup_family};
 
 /// A row for this type alone wins over one for all.
 const HelperRow* find(ProgType type, u32 id) {

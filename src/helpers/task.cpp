@@ -9,9 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <string>
 
-#include "base/fd.hpp"
 #include "helpers/clock.hpp"
 #include "helpers/families.hpp"
 #include "helpers/simple.hpp"
@@ -87,35 +85,6 @@ u64 get_ns_current_pid_tgid(u64 dev, u64 ino, u64 to, u64 size64, u64, RunContex
   return error_result(EINVAL);
 }
 
-// The control group of version 2 that the process is in: ids are the inodes of its directories.
-
-/// Its path below the mount, "/" first; empty: there is none.
-std::string cgroup_path() {
-  const auto text = read_file("/proc/self/cgroup");
-  if (!text) return {};
-  std::size_t at = text->starts_with("0::") ? 0 : text->find("\n0::");
-  if (at == text->npos) return {};
-  at = text->find('/', at);
-  return at == text->npos ? std::string() : text->substr(at, text->find('\n', at) - at);
-}
-u64 cgroup_id(const std::string& path) {
-  struct stat info{};
-  return ::stat(("/sys/fs/cgroup" + path).c_str(), &info) == 0 ? info.st_ino : 0;
-}
-u64 get_current_cgroup_id(u64, u64, u64, u64, u64, RunContext*) { return cgroup_id(cgroup_path()); }
-/// Level 0 is the root; 0 for a level below the process's own.
-u64 get_current_ancestor_cgroup_id(u64 level64, u64, u64, u64, u64, RunContext*) {
-  const auto level = static_cast<s32>(level64);
-  const std::string path = cgroup_path();
-  if (level < 0 || path.empty()) return 0;
-  std::size_t end = 0;
-  for (s32 i = 0; i < level; ++i) {
-    if (end + 1 >= path.size()) return 0;
-    end = std::min(path.find('/', end + 1), path.size());
-  }
-  return cgroup_id(path.substr(0, end));
-}
-
 /// Fixups make an instruction of its own of every call.
 u64 tail_call(u64, u64, u64, u64, u64, RunContext*) { return static_cast<u64>(-s64{EOPNOTSUPP}); }
 
@@ -130,9 +99,7 @@ constexpr HelperRow rows[] = {
     {42, get_numa_node_id},
     {118, jiffies64},
     {35, get_current_task},
-    {80, get_current_cgroup_id},
     {120, get_ns_current_pid_tgid},
-    {123, get_current_ancestor_cgroup_id},
     {125, ktime_get_boot_ns},
     {160, ktime_get_coarse_ns},
     {208, ktime_get_tai_ns},

@@ -148,6 +148,10 @@ class ArrayOfMaps final : public SlotArray {
 class CgroupArray final : public SlotArray {
  public:
   CgroupArray(const MapSpec& spec, Objects*) : SlotArray(spec) {}
+  /// For helpers: a const UniqueFd*, or nullptr.
+  std::byte* lookup(const std::byte* key, u32) noexcept override {
+    return static_cast<std::byte*>(at(load<u32>(key)));
+  }
 
  protected:
   u32 id_of(const void*) const override { return 0; }

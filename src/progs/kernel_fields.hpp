@@ -5,6 +5,7 @@
 
 #include "progs/net_device.hpp"
 #include "progs/nf_conn.hpp"
+#include "progs/nf_hook.hpp"
 #include "progs/sk_buff.hpp"
 #include "progs/xdp_buff.hpp"
 #include "progs/xfrm_state.hpp"
@@ -93,6 +94,12 @@ inline constexpr KernelFieldRow kernel_field_rows[] = {
     {"nf_conntrack_tuple_hash", "tuple", offsetof(NfTupleHash, tuple), 40},
     {"nf_conntrack_tuple", "src", 0, 20},
     {"nf_conntrack_tuple", "dst", 20, 20},
+    {"nf_hook_state", "hook", offsetof(NfHookState, hook), 1},
+    {"nf_hook_state", "pf", offsetof(NfHookState, pf), 1},
+    {"nf_hook_state", "in", offsetof(NfHookState, in), 8},
+    {"nf_hook_state", "out", offsetof(NfHookState, out), 8},
+    {"nf_hook_state", "sk", offsetof(NfHookState, sk), 8},
+    {"nf_hook_state", "net", offsetof(NfHookState, net), 8},
     {"xfrm_state", "id.daddr", offsetof(XfrmState, daddr), 16},
     {"xfrm_state", "id.spi", offsetof(XfrmState, spi), 4},
     {"xfrm_state", "id.proto", offsetof(XfrmState, proto), 1},

@@ -173,6 +173,8 @@ Result<TestRunResult> test_run(const Program& program, const TestRunSpec& spec, 
       return run_skb(run);
     case ProgType::flow_dissector:
       return run_flow_dissector(run);
+    case ProgType::netfilter:
+      return run_netfilter(run);
     case ProgType::sk_lookup:
       return run_sk_lookup(run);
     case ProgType::raw_tracepoint:
@@ -182,7 +184,6 @@ Result<TestRunResult> test_run(const Program& program, const TestRunSpec& spec, 
     case ProgType::tracing:
     case ProgType::lsm:
     case ProgType::struct_ops:
-    case ProgType::netfilter:
     case ProgType::raw_tracepoint_writable:
       return fail(EOPNOTSUPP, fmt::format("test runs of {} programs are not supported by skep",
                                           prog_type_name(program.type)));

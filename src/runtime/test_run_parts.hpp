@@ -27,6 +27,7 @@ struct TestRun {
 [[nodiscard]] Result<TestRunResult> run_skb(TestRun run);
 [[nodiscard]] Result<TestRunResult> run_flow_dissector(TestRun run);
 [[nodiscard]] Result<TestRunResult> run_sk_lookup(TestRun run);
+[[nodiscard]] Result<TestRunResult> run_netfilter(TestRun run);
 [[nodiscard]] Result<TestRunResult> run_raw_tp(TestRun run);
 [[nodiscard]] Result<TestRunResult> run_syscall(TestRun run);
 

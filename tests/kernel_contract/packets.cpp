@@ -1,5 +1,9 @@
 // The contract's part about test runs of packet programs: struct __sk_buff in and out, which packets are
 // taken, what programs of each type see of them.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
 #include "kernel_contract/packets.hpp"
 
 namespace skep::contract {
@@ -142,6 +146,78 @@ TEST_P(PacketContract, WritesIntoThePacketComeOut) {
   ASSERT_TRUE(result.has_value()) << result.error().what;
   EXPECT_EQ(result->retval, 2u);
   EXPECT_EQ(result->data_out.at(5), std::byte{0x77});
+}
+
+TEST_P(PacketContract, NetfilterRunsAreAtAHookOfThePacketsFamily) {
+  using namespace code;
+  ProgramSpec program_spec = xdp(program(mov(0, 1), exit()));
+  program_spec.type = ProgType::netfilter;
+  program_spec.expected_attach_type = AttachType::netfilter;
+  const Handle prog = load(program_spec);
+  constexpr u8 input = 1, forward = 2, output = 3, no_hook = 9, ip4 = 2, ip6 = 10, bridge = 7;
+  struct Case {
+    u8 hook, pf;
+    std::size_t bytes;  ///< of the frame
+    u32 other;          ///< the low word of `in`
+    int want;
+  };
+  for (const Case& c : std::vector<Case>{{output, ip4, 98, 0, 0},
+                                         {output, ip6, 98, 0, 0},
+                                         {input, ip4, 98, 0, 0},
+                                         {forward, ip4, 98, 0, 0},
+                                         {no_hook, ip4, 98, 0, 0},
+                                         {input, ip6, 98, 0, EINVAL},
+                                         {input, ip4, 33, 0, EINVAL},
+                                         {output, ip4, 14, 0, 0},
+                                         {output, ip4, 13, 0, EINVAL},
+                                         {output, bridge, 98, 0, EINVAL},
+                                         {output, 0, 98, 0, EINVAL},
+                                         {output, ip4, 98, 1, EINVAL}}) {
+    SCOPED_TRACE(testing::Message() << +c.hook << " " << +c.pf << " " << c.bytes);
+    TestRunSpec spec;
+    spec.data_in = ip4_frame();
+    spec.data_in.resize(c.bytes);
+    spec.ctx_in = context({{0, u32{c.hook} | u32{c.pf} << 8}, {8, c.other}}, 48);
+    const auto result = kernel().prog_test_run(prog.fd(), spec);
+    EXPECT_EQ(result ? 0 : result.error().code, c.want);
+    if (result) {
+      EXPECT_EQ(result->retval, 1u);
+    }
+  }
+  TestRunSpec arp;
+  arp.data_in = ip4_frame();
+  arp.data_in[13] = std::byte{6};
+  arp.ctx_in = context({{0, u32{input} | u32{ip4} << 8}}, 48);
+  const auto result = kernel().prog_test_run(prog.fd(), arp);
+  EXPECT_EQ(result ? 0 : result.error().code, EPROTO);
+}
+
+TEST_P(PacketContract, TasksAndPacketsAreUnderControlGroups) {
+  using namespace code;
+  std::string mount = "/tmp/skep-cgroup-XXXXXX";
+  ASSERT_NE(::mkdtemp(mount.data()), nullptr);
+  const bool mounted = ::mount("none", mount.c_str(), "cgroup2", 0, nullptr) == 0;
+  const std::string child = mount + "/skep-contract-" + std::to_string(::getpid());
+  const bool made = mounted && ::mkdir(child.c_str(), 0755) == 0;
+  const UniqueFd root(::open(mount.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd empty(::open(child.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Handle groups = map(map_spec(MapType::cgroup_array, 4, 4, 2));
+  const auto put = [&](u32 index, int fd) {
+    return kernel().map_update_elem(groups.fd(), bytes_of(index), bytes_of(fd), 0).has_value();
+  };
+  const bool there = made && put(0, root.get()) && put(1, empty.get());
+  if (made) ::rmdir(child.c_str());
+  if (mounted) ::umount2(mount.c_str(), MNT_DETACH);
+  ::rmdir(mount.c_str());
+  if (!there) GTEST_SKIP() << "control groups cannot be mounted here, or are another process's";
+  const auto result_of = [&](std::vector<isa::Insn> insns) {
+    const auto result = run_with(load_as(ProgType::sched_cls, std::move(insns)));
+    return result ? static_cast<s32>(result->retval) : INT32_MIN;
+  };
+  for (const s32 index : {0, 1}) {
+    EXPECT_EQ(result_of(program(map_fd(1, groups.fd()), mov(2, index), call(37), exit())), 1 - index);
+    EXPECT_EQ(result_of(program(map_fd(2, groups.fd()), mov(3, index), call(33), exit())), 1 - index);
+  }
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ TEST_P(KernelFunctions, AreShownAsLinuxShowsThem) {
 INSTANTIATE_TEST_SUITE_P(Objects, KernelFunctions,
                          ::testing::Values("sections", "lists", "trees", "exceptions", "timers", "locks",
                                            "connections", "fields", "faults", "crypto", "strings", "cpumasks",
-                                           "memory"),
+                                           "memory", "netfilter", "cgroups"),
                          [](const auto& object) { return std::string(object.param); });
 
 }  // namespace
