@@ -16,8 +16,8 @@ u64 skb_write(Skb& skb, u32 offset, const std::byte* from, u32 len, u64 flags);
 /// __bpf_xdp_load_bytes(), __bpf_xdp_store_bytes(): EFAULT for numbers over 65535, EINVAL beyond the packet.
 u64 xdp_read(const progs::XdpBuff& xdp, u32 offset, std::byte* to, u32 len);
 u64 xdp_write(const progs::XdpBuff& xdp, u32 offset, std::byte* from, u32 len);
-/// bpf_xdp_pull_data(): the first `len` bytes become one piece, of the fragments' bytes and the room around the
-/// linear part. EINVAL: the packet or the room is too small.
+/// bpf_xdp_pull_data(): the first `len` bytes become one piece, of the fragments' bytes and the room around
+/// the linear part. EINVAL: the packet or the room is too small.
 u64 xdp_pull(progs::XdpBuff& xdp, u32 len);
 /// bpf_xdp_pointer(): where the bytes are if they are in one piece; else nullptr.
 [[nodiscard]] std::byte* xdp_pointer(const progs::XdpBuff& xdp, u32 offset, u32 len);

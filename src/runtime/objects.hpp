@@ -45,7 +45,7 @@ class Program {
   u32 uid = 0;
   u32 memlock = 0;
   u32 verified_insns = 0;
-  u32 max_ctx_offset = 0;  ///< bytes of context that it reads
+  u32 max_ctx_offset = 0;             ///< bytes of context that it reads
   bool reads_kernel_structs = false;  ///< or may tail-call one that does
   std::vector<maps::MapRef> maps;
   std::shared_ptr<BtfObject> btf;
