@@ -32,6 +32,18 @@ u64 htab_lookup_element(u64 map, u64 key, u64, u64, u64, RunContext*) {
   return reinterpret_cast<u64>(hash->lookup_element(pointer<std::byte>(key)));
 }
 
+template <u32 key_size>
+u64 htab_update(u64 map, u64 key, u64 value, u64 flags, u64, RunContext* run) {
+  auto* hash = static_cast<maps::HashMap*>(pointer<maps::Map>(map));
+  return static_cast<u64>(
+      s64{hash->update_sized<key_size>(pointer<std::byte>(key), pointer<std::byte>(value), flags, run->cpu)});
+}
+template <u32 key_size>
+u64 htab_delete(u64 map, u64 key, u64, u64, u64, RunContext*) {
+  auto* hash = static_cast<maps::HashMap*>(pointer<maps::Map>(map));
+  return static_cast<u64>(s64{hash->remove_sized<key_size>(pointer<std::byte>(key))});
+}
+
 struct InternalRow {
   s32 id;
   std::string_view name;
@@ -74,6 +86,23 @@ static_assert(
 std::string_view internal_fn_name(s32 id) {
   const InternalRow* row = find(id);
   return row != nullptr ? row->name : std::string_view{};
+}
+
+HelperFn function_of_map(s32 id, const maps::Map& map) {
+  return maps::with_key_size(map.facts().key_size, [&](auto size) -> HelperFn {
+    switch (id) {
+      case fn_htab_map_update_elem:
+      case fn_htab_percpu_map_update_elem:
+      case fn_htab_lru_map_update_elem:
+      case fn_htab_lru_percpu_map_update_elem:
+        return htab_update<size>;
+      case fn_htab_map_delete_elem:
+      case fn_htab_lru_map_delete_elem:
+        return htab_delete<size>;
+      default:
+        return nullptr;
+    }
+  });
 }
 
 HelperFn internal_function(s32 id);

@@ -5,6 +5,11 @@
 #include <string_view>
 
 #include "base/types.hpp"
+#include "helpers/run_context.hpp"
+
+namespace skep::maps {
+class Map;
+}
 
 namespace skep::helpers {
 
@@ -28,6 +33,10 @@ enum InternalFn : s32 {
   fn_skb_load_32,
   fn_internal_end,
 };
+
+/// The function `id` for that map, where the map has one that does without asking of what kind it is; else
+/// nullptr: helpers::function() has one for all.
+[[nodiscard]] HelperFn function_of_map(s32 id, const maps::Map& map);
 
 /// "__htab_map_lookup_elem", ...; empty if `id` is none.
 [[nodiscard]] std::string_view internal_fn_name(s32 id);

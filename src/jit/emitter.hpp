@@ -9,6 +9,7 @@
 #include "fixup/translate.hpp"
 #include "helpers/simple.hpp"
 #include "jit/emitted.hpp"
+#include "jit/inline_map.hpp"
 #include "jit/plan.hpp"
 #include "maps/hash_probe.hpp"
 
@@ -130,18 +131,21 @@ class Emitter {
   void inline_redirect(const helpers::RedirectRule& rule);
 
   // inline_map.cpp
-  /// Where a key is: `base` + `offset`. A set bit: a store begins or ends before this byte of it.
+  /// Where a key is: `base` + `offset`; `bounds`: a store begins or ends before this byte of it; what of it
+  /// is known.
   struct KeyPlace {
     Gp base;
     s32 offset = 0;
-    std::bitset<64> bounds;
+    std::bitset<longest_key> bounds;
+    KnownBytes known;
   };
   [[nodiscard]] KeyPlace key_place(u32 at, u32 key_size) const;
   void key_word(const KeyPlace& key, u32 at, u32 size, Gp to, Gp with);
+  void key_piece(Mem from, Gp to);
   void merge_key(u32 at, u32 key_size);
   void hash_key(const maps::HashProbe& probe, const KeyPlace& key);
   void compare_key(const maps::HashProbe& probe, const KeyPlace& key, Label& differs);
-  void match_tags(const maps::HashProbe& probe);
+  void match_tags(const maps::HashProbe& probe, std::optional<u32> known_hash);
   void inline_hash_lookup(u32 at, const maps::HashProbe& probe);
   bool inline_map_call(u32 at);
   void emit_cold_lookups();

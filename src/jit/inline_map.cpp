@@ -22,7 +22,6 @@ using isa::Form;
 
 namespace {
 
-constexpr u32 longest_key = 64;
 constexpr s32 frame_size = 512;
 enum HelperId : s32 { map_lookup_elem = 1, map_update_elem = 2, map_delete_elem = 3 };
 
@@ -91,6 +90,46 @@ std::bitset<longest_key> store_bounds(const vm::Checked& program, const Function
   return bounds;
 }
 
+/// What a store at `at` puts into memory, where it is a constant.
+std::optional<u64> stored_constant(const vm::Checked& program, const Plan& plan, u32 at) {
+  if (family_of(program.forms[at]) == Family::st) return static_cast<u64>(s64{program.insns[at].imm});
+  const auto writer = writer_of(program, plan, at, program.insns[at].src);
+  // One of two values (Shape::select) is no constant.
+  if (!writer || plan.nodes[*writer].shape != Shape::plain) return {};
+  const s32 imm = program.insns[*writer].imm;
+  if (program.forms[*writer] == Form::MOV64_K) return static_cast<u64>(s64{imm});
+  if (program.forms[*writer] == Form::MOV32_K) return static_cast<u32>(imm);
+  return {};
+}
+
+/// Constants that are stored into [offset, offset + size) from R10 in the run that leads to `at`.
+KnownBytes known_bytes(const vm::Checked& program, const Plan& plan, u32 at, s32 offset, u32 size) {
+  constexpr u32 far_enough = 48;
+  KnownBytes known;
+  std::bitset<longest_key> decided;
+  for (u32 back = 1; back <= far_enough && back <= at && !plan.nodes[at - back + 1].is_target(); ++back) {
+    const u32 i = at - back;
+    if (program.forms[i] == Form::invalid) continue;  // second slot
+    if (ends_run(program, plan, i)) break;
+    const Family family = family_of(program.forms[i]);
+    if (family == Family::atomic) break;
+    if (family != Family::st && family != Family::stx) continue;
+    const isa::Insn& insn = program.insns[i];
+    const auto base = stack_offset(program, plan, i, insn.dst);
+    if (!base) break;  // it may be the key
+    const auto constant = stored_constant(program, plan, i);
+    for (u32 b = 0; b < isa::bytes_of_size(insn.code); ++b) {
+      const s32 to = *base + insn.off + static_cast<s32>(b) - offset;
+      if (to < 0 || to >= static_cast<s32>(size) || decided.test(static_cast<u32>(to))) continue;
+      decided.set(static_cast<u32>(to));
+      if (!constant) continue;
+      known.which.set(static_cast<u32>(to));
+      known.bytes[static_cast<u32>(to)] = static_cast<std::byte>(*constant >> 8 * b);
+    }
+  }
+  return known;
+}
+
 /// What is called with a map in R1 and a key in R2.
 bool is_map_call(s32 id) {
   switch (id) {
@@ -138,44 +177,53 @@ u32 map_call_bound(const vm::Checked& program, const Plan& plan, u32 at) {
   return id == helpers::fn_htab_map_lookup_elem ? 256 + 36 * size : 18 * size;
 }
 
-/// Loads bytes [at, at + size) of the key, size up to 8, zeros above, in pieces that no store divides.
+/// Bytes [at, at + size) of the key, size up to 8, zeros above: those that are not known are loaded, in
+/// pieces that no store divides.
 void Emitter::key_word(const KeyPlace& key, u32 at, u32 size, Gp to, Gp with) {
+  u64 constant = 0;
+  bool loaded = false;
   for (u32 done = 0; done < size;) {
     u32 piece = 1;
     while (piece * 2 <= size - done && (at + done) % (piece * 2) == 0) piece *= 2;
+    const bool known = key.known.which.test(at + done);
     const auto divided = [&] {
       for (u32 i = 1; i < piece; ++i)
-        if (key.bounds.test(at + done + i)) return true;
+        if (key.bounds.test(at + done + i) || key.known.which.test(at + done + i) != known) return true;
       return false;
     };
     while (divided()) piece /= 2;
-    const Gp reg = done == 0 ? to : with;
-    const s32 off = static_cast<s32>(at + done) + key.offset;
-    const Mem from = x86::ptr(key.base, off, piece);
-    switch (piece) {
-      case 1:
-      case 2:
-        a_.movzx(reg.r32(), from);
-        break;
-      case 4:
-        a_.mov(reg.r32(), from);
-        break;
-      default:
-        a_.mov(reg, from);
-    }
-    if (done != 0) {
-      a_.shl(with, done * 8);
-      a_.or_(to, with);
+    if (known) {
+      for (u32 i = 0; i < piece; ++i)
+        constant |= std::to_integer<u64>(key.known.bytes[at + done + i]) << 8 * (done + i);
+    } else {
+      key_piece(x86::ptr(key.base, static_cast<s32>(at + done) + key.offset, piece), loaded ? with : to);
+      if (done != 0) a_.shl(loaded ? with : to, done * 8);
+      if (loaded) a_.or_(to, with);
+      loaded = true;
     }
     done += piece;
   }
+  if (!loaded) {
+    a_.mov(to, constant);
+  } else if (constant != 0) {
+    a_.mov(with, constant);
+    a_.or_(to, with);
+  }
+}
+
+void Emitter::key_piece(Mem from, Gp to) {
+  if (from.size < 4)
+    a_.movzx(to.r32(), from);
+  else
+    a_.mov(from.size == 4 ? to.r32() : to, from);
 }
 
 Emitter::KeyPlace Emitter::key_place(u32 at, u32 key_size) const {
-  KeyPlace key{r64(2), 0, {}};
+  KeyPlace key{r64(2), 0, {}, {}};
   const auto offset = stack_offset(program_, plan_, at, 2);
   if (!offset || *offset < -frame_size || *offset + static_cast<s32>(key_size) > 0) return key;
   key.bounds = store_bounds(program_, *current_, *offset, key_size);
+  key.known = known_bytes(program_, plan_, at, *offset, key_size);
   return key;
 }
 
@@ -223,7 +271,7 @@ void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Lab
     } else if (bytes == 4) {
       a_.cmp(word.r32(), x86::dword_ptr(x86::rax, off));
     } else {
-      KeyPlace element{x86::rax, static_cast<s32>(maps::hash_elem_header), {}};
+      KeyPlace element{x86::rax, static_cast<s32>(maps::hash_elem_header), {}, {}};
       key_word(element, at, bytes, x86::rdx, x86::r9);
       a_.cmp(word, x86::rdx);
     }
@@ -232,23 +280,33 @@ void Emitter::compare_key(const maps::HashProbe& probe, const KeyPlace& key, Lab
 }
 
 /// The address of the hash's bucket into r9, the ways that have its tag into rdx, zero flag set where there
-/// is none; the hash in rax goes to rcx. Vector instructions, which nothing else here uses, are spelled out.
-void Emitter::match_tags(const maps::HashProbe& probe) {
+/// is none; the hash in rax, or the known one, goes to rcx. Vector instructions, which nothing else here
+/// uses, are spelled out.
+void Emitter::match_tags(const maps::HashProbe& probe, std::optional<u32> known_hash) {
   static_assert(maps::bucket_high == 8);
-  a_.mov(x86::ecx, x86::eax);
-  a_.mov(x86::r9, u64{probe.count});
-  a_.imul(x86::r9, x86::rcx);
-  a_.shr(x86::r9, 26);
-  a_.and_(x86::r9, -64);
-  a_.mov(x86::rdx, probe.buckets);
-  a_.add(x86::r9, x86::rdx);
+  if (known_hash) {
+    a_.mov(x86::ecx, *known_hash);
+    a_.mov(x86::r9, probe.buckets + (u64{*known_hash} * probe.count >> 32) * sizeof(maps::Bucket));
+  } else {
+    a_.mov(x86::ecx, x86::eax);
+    a_.mov(x86::r9, u64{probe.count});
+    a_.imul(x86::r9, x86::rcx);
+    a_.shr(x86::r9, 26);
+    a_.and_(x86::r9, -64);
+    a_.mov(x86::rdx, probe.buckets);
+    a_.add(x86::r9, x86::rdx);
+  }
   // Two loads, as the words may just have been stored.
   a_.bytes(0x09'7e'0f'41'f3, 5);  // movq xmm1, [r9]
   a_.bytes(0x08'49'16'0f'41, 5);  // movhps xmm1, [r9 + 8]
-  a_.bytes(0xd1'b6'0f, 3);        // movzx edx, cl
-  a_.cmp(x86::edx, 1);            // a tag of 0 is 1
-  a_.bytes(0x00'd2'83, 3);        // adc edx, 0
-  a_.imul(x86::edx, x86::edx, 0x01010101);
+  if (known_hash) {
+    a_.mov(x86::edx, u32{maps::Bucket::tag_of(*known_hash)} * 0x01010101u);
+  } else {
+    a_.bytes(0xd1'b6'0f, 3);  // movzx edx, cl
+    a_.cmp(x86::edx, 1);      // a tag of 0 is 1
+    a_.bytes(0x00'd2'83, 3);  // adc edx, 0
+    a_.imul(x86::edx, x86::edx, 0x01010101);
+  }
   a_.bytes(0xc2'6e'0f'66, 4);     // movd xmm0, edx
   a_.bytes(0x00'c0'70'0f'66, 5);  // pshufd xmm0, xmm0, 0
   a_.bytes(0xc1'74'0f'66, 4);     // pcmpeqb xmm0, xmm1
@@ -262,8 +320,15 @@ void Emitter::inline_hash_lookup(u32 at, const maps::HashProbe& probe) {
   const KeyPlace key = key_place(at, probe.key_size);
   // rsi keeps the key's address (R2), rdi the map's (R1) for the call.
   Label missing, other, done;
-  hash_key(probe, key);
-  match_tags(probe);
+  if (key.known.all(probe.key_size)) {
+    const u32 hash = maps::hash_key(key.known.bytes.data(), probe.key_size, probe.seed);
+    key_word(key, 0, std::min(probe.key_size, 8u), x86::r10, x86::rax);
+    if (probe.key_size > 8) key_word(key, 8, std::min(probe.key_size - 8, 8u), x86::r11, x86::rax);
+    match_tags(probe, hash);
+  } else {
+    hash_key(probe, key);
+    match_tags(probe, {});
+  }
   a_.j(Cond::e, missing);
   a_.bytes(0xd2'bc'0f'f3, 4);  // tzcnt edx, edx; bsf where there is none: the same, as it is not 0
   static_assert(maps::bucket_elements == 16);
@@ -312,7 +377,11 @@ bool Emitter::inline_map_call(u32 at) {
     return true;
   }
   merge_key(at, map->facts().key_size);
-  return false;
+  const HelperFn own = helpers::function_of_map(id, *map);
+  if (own == nullptr) return false;
+  a_.mov(x86::r9, run_context());
+  call_address(reinterpret_cast<u64>(own));
+  return true;
 }
 
 }  // namespace skep::jit

@@ -1,10 +1,26 @@
-// What the plan must know of inline_map.cpp and inline_helper.cpp.
+// What the plan and the emitter must know of inline_map.cpp, and the plan of inline_helper.cpp.
 #pragma once
+#include <array>
+#include <bitset>
 #include <optional>
 
 #include "jit/plan.hpp"
 
 namespace skep::jit {
+
+/// Longer keys are left to the maps.
+inline constexpr u32 longest_key = 64;
+
+/// Bytes of a key that are the same whenever the program gets there.
+struct KnownBytes {
+  std::bitset<longest_key> which;
+  std::array<std::byte, longest_key> bytes{};
+  [[nodiscard]] bool all(u32 size) const {
+    for (u32 i = 0; i < size; ++i)
+      if (!which.test(i)) return false;
+    return true;
+  }
+};
 
 /// Bytes that a helper call at `at` takes beyond those of the call.
 [[nodiscard]] u32 map_call_bound(const vm::Checked& program, const Plan& plan, u32 at);

@@ -47,7 +47,7 @@ u32 BucketTable::more() noexcept {
   return used_ < capacity_ ? used_++ : 0;
 }
 
-BucketTable::Way BucketTable::free_way(Bucket& first) noexcept {
+BucketTable::Way BucketTable::free_way_behind(Bucket& first) noexcept {
   Bucket* bucket = &first;
   for (;;) {
     const Bucket::Tags tags = bucket->tags();
@@ -62,9 +62,9 @@ BucketTable::Way BucketTable::free_way(Bucket& first) noexcept {
   return {&at(index), 0};
 }
 
-void BucketTable::clear(Bucket& first, Way way) noexcept {
-  way.bucket->set_tag(way.way, 0);
-  if (way.bucket == &first || !way.bucket->tags().empty()) return;
+/// Of a bucket where `first` goes on: if nothing is left in it, it goes.
+void BucketTable::emptied(Bucket& first, Way way) noexcept {
+  if (!way.bucket->tags().empty()) return;
   const auto index = static_cast<u32>(way.bucket - buckets_);
   // Where one bucket was not enough it will not be again; were it given back each time, more would wait for
   // readers than there are.

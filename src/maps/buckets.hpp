@@ -42,7 +42,7 @@ class Bucket {
     [[nodiscard]] u32 next() const { return static_cast<u32>(high >> 33); }
     [[nodiscard]] bool empty() const { return low == 0 && static_cast<u32>(high) == 0; }
   };
-  [[nodiscard]] Tags tags() const {
+  [[nodiscard, gnu::always_inline]] Tags tags() const {
     const u64 low = low_.load(std::memory_order_acquire);
     return {low, high_.load(std::memory_order_acquire)};
   }
@@ -85,11 +85,17 @@ class Bucket {
 };
 static_assert(sizeof(Bucket) == 64);
 
-inline u32 Bucket::Tags::match(u8 tag) const {
+[[gnu::always_inline]] inline u32 Bucket::Tags::match(u8 tag) const {
 #if defined(__SSE2__)
-  const __m128i all = _mm_set_epi64x(static_cast<s64>(high), static_cast<s64>(low));
-  const __m128i equal = _mm_cmpeq_epi8(all, _mm_set1_epi8(static_cast<char>(tag)));
-  return static_cast<u32>(_mm_movemask_epi8(equal)) & all_ways;
+  // By way of registers, whatever the compiler thinks of it: through memory, narrow stores would be read
+  // again as a wide word, which waits until all stores before them are done.
+  u64 words[2] = {low, high};
+  u32 four = 0x01010101u * tag;
+  asm("" : "+r"(words[0]), "+r"(words[1]), "+r"(four));
+  const __m128i all = _mm_unpacklo_epi64(_mm_cvtsi64_si128(static_cast<s64>(words[0])),
+                                         _mm_cvtsi64_si128(static_cast<s64>(words[1])));
+  const __m128i wanted = _mm_shuffle_epi32(_mm_cvtsi32_si128(static_cast<s32>(four)), 0);
+  return static_cast<u32>(_mm_movemask_epi8(_mm_cmpeq_epi8(all, wanted))) & all_ways;
 #else
   const auto zero_bytes = [](u64 word) {  // a bit for each byte that is zero
     constexpr u64 low7 = 0x7f7f7f7f7f7f7f7f;
@@ -122,20 +128,29 @@ class BucketTable : public std::enable_shared_from_this<BucketTable> {
   // Under the lock of `first`, or alone.
 
   /// A free way at the bucket or behind it. None: no memory.
-  Way free_way(Bucket& first) noexcept;
+  Way free_way(Bucket& first) noexcept {
+    const u32 free = first.tags().match(0);
+    return free != 0 ? Way{&first, static_cast<u32>(std::countr_zero(free))} : free_way_behind(first);
+  }
   /// Puts an element where free_way() says.
   static void put(Way at, u32 element, u8 tag) {
     at.bucket->set_element(at.way, element);
     at.bucket->set_tag(at.way, tag);
   }
   /// Takes it out. Of the buckets where `first` goes on, all but the nearest one go when they are empty.
-  void clear(Bucket& first, Way at) noexcept;
+  void clear(Bucket& first, Way at) noexcept {
+    at.bucket->set_tag(at.way, 0);
+    if (at.bucket != &first) [[unlikely]]
+      emptied(first, at);
+  }
 
  private:
   struct Gone;
   BucketTable(Mapping memory, Bucket* buckets, u32 count, u32 capacity)
       : memory_(std::move(memory)), buckets_(buckets), count_(count), capacity_(capacity), used_(count) {}
   u32 more() noexcept;
+  Way free_way_behind(Bucket& first) noexcept;
+  void emptied(Bucket& first, Way at) noexcept;
 
   Mapping memory_;
   Bucket* buckets_;

@@ -12,8 +12,6 @@ namespace {
 
 constexpr u64 line = 64;
 constexpr u64 huge_page = u64{2} << 20;
-constexpr s64 credit_from = 512;  ///< room left from which lanes take it in advance
-constexpr u32 credit_step = 32;
 
 /// From one record to the next.
 u64 stride_of(u64 record) {
@@ -79,11 +77,7 @@ ElementPool::Lane& ElementPool::lane(u32 slot) noexcept {
   return *lane;
 }
 
-bool ElementPool::take_room(Lane& lane) noexcept {
-  if (const u32 credit = lane.credit.load(std::memory_order_relaxed); credit != 0) {
-    lane.credit.store(credit - 1, std::memory_order_relaxed);
-    return true;
-  }
+bool ElementPool::take_shared_room(Lane& lane) noexcept {
   s64 left = left_.load(std::memory_order_relaxed);
   for (;;) {
     if (left <= 0) return false;
@@ -94,17 +88,12 @@ bool ElementPool::take_room(Lane& lane) noexcept {
   }
 }
 
-void ElementPool::give_room(Lane& lane) noexcept {
-  const u32 credit = lane.credit.load(std::memory_order_relaxed) + 1;
-  if (left_.load(std::memory_order_relaxed) < credit_from) {
-    lane.credit.store(0, std::memory_order_relaxed);
-    left_.fetch_add(credit, std::memory_order_relaxed);
-  } else if (credit > 2 * credit_step) {
-    lane.credit.store(credit - credit_step, std::memory_order_relaxed);
-    left_.fetch_add(credit_step, std::memory_order_relaxed);
-  } else {
-    lane.credit.store(credit, std::memory_order_relaxed);
-  }
+/// Where little is left lanes keep none.
+void ElementPool::give_shared_room(Lane& lane, u32 credit) noexcept {
+  const bool little = left_.load(std::memory_order_relaxed) < credit_from;
+  const u32 given = little ? credit : std::min(credit, credit_step);
+  lane.credit.store(credit - given, std::memory_order_relaxed);
+  left_.fetch_add(given, std::memory_order_relaxed);
 }
 
 bool ElementPool::others_have_room() const noexcept {

@@ -42,6 +42,10 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
   [[nodiscard]] u64 stride() const { return stride_; }
 
   Lane& lane(u32 slot) noexcept;
+  /// nullptr: the writer has none yet.
+  [[nodiscard]] Lane* lane_if_any(u32 slot) const noexcept {
+    return lanes_[slot].load(std::memory_order_relaxed);
+  }
 
   /// Counts one element more, or says that the map is full; other lanes may still have credit.
   bool take_room(Lane& lane) noexcept;
@@ -86,7 +90,12 @@ class ElementPool : public std::enable_shared_from_this<ElementPool> {
   struct Deferred;
 
   ElementPool(Mapping memory, std::byte* keys, u64 stride, u64 capacity, u32 limit);
+  static constexpr s64 credit_from = 512;  ///< room left from which lanes take it in advance
+  static constexpr u32 credit_step = 32;
+
   static void reclaim(void* deferred);
+  bool take_shared_room(Lane& lane) noexcept;
+  void give_shared_room(Lane& lane, u32 credit) noexcept;
   void close(Lane& lane) noexcept;
   u32 allocate_shared(Lane& lane) noexcept;
   void refill(Lane& lane, const Batch& over) noexcept;
@@ -118,6 +127,20 @@ struct alignas(64) ElementPool::Lane {
   Batch limbo;  ///< not full yet
   std::array<Batch, 16> closed{};
 };
+
+inline bool ElementPool::take_room(Lane& lane) noexcept {
+  const u32 credit = lane.credit.load(std::memory_order_relaxed);
+  if (credit == 0) return take_shared_room(lane);
+  lane.credit.store(credit - 1, std::memory_order_relaxed);
+  return true;
+}
+
+inline void ElementPool::give_room(Lane& lane) noexcept {
+  const u32 credit = lane.credit.load(std::memory_order_relaxed) + 1;
+  if (credit > 2 * credit_step || left_.load(std::memory_order_relaxed) < credit_from)
+    return give_shared_room(lane, credit);
+  lane.credit.store(credit, std::memory_order_relaxed);
+}
 
 inline u32 ElementPool::allocate(Lane& lane) noexcept {
   if (lane.free_count != 0) return lane.free[--lane.free_count];

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "maps/checks.hpp"
+#include "maps/hash_own.hpp"
 #include "maps/slots.hpp"
 #include "maps/value_fields.hpp"
 
@@ -16,7 +17,11 @@ HashMap::HashMap(const MapSpec& spec, const Environment& environment, std::share
       objects_(environment.objects),
       percpu_(spec.type == MapType::percpu_hash || spec.type == MapType::lru_percpu_hash),
       pool_(std::move(pool)),
-      table_(std::move(table)) {
+      table_(std::move(table)),
+      buckets_(&table_->at(0)),
+      bucket_count_(table_->count()),
+      keys_(pool_->keys()),
+      stride_(pool_->stride()) {
   if ((spec.flags & uapi::F_ZERO_SEED) == 0) {
     std::array<u64, 2> random{};
     if (::getrandom(random.data(), sizeof random, 0) != sizeof random)
@@ -78,9 +83,10 @@ Result<MapRef> HashMap::make(const MapSpec& spec, const Environment& environment
 Result<void> HashMap::make_lru() {
   const u64 slot = round_up8(facts_.value_size);
   if (percpu()) lru_values_ = TRY(area_.allocate(slot * facts_.max_entries));
-  lru_.reset(new Lru(*this, area_.cpus(), facts_.max_entries, (facts_.flags & uapi::F_NO_COMMON_LRU) != 0));
+  const bool separate = (facts_.flags & uapi::F_NO_COMMON_LRU) != 0;
+  lru_.reset(new Lru(*this, {keys_ - sizeof(LruNode), stride_}, area_.cpus(), facts_.max_entries, separate));
   for (u32 i = 0; i < facts_.max_entries; ++i) {
-    new (key_of(i) - sizeof(LruNode)) LruNode;
+    new (&node(i)) LruNode;
     if (percpu()) store(value_of(i), lru_values_ + slot * i);
     lru_->add(i);
   }
@@ -93,7 +99,7 @@ void HashMap::expect_unlink(u32 element) {
 
 bool HashMap::unlink(u32 element, bool alone) {
   const u32 hash = node(element).hash.load(std::memory_order_relaxed);
-  Bucket& first = table_->first_of(hash);
+  Bucket& first = first_of(hash);
   const LockUnless lock(alone, first);
   for (Bucket* bucket = &first;;) {
     const Bucket::Tags tags = bucket->tags();
@@ -101,34 +107,10 @@ bool HashMap::unlink(u32 element, bool alone) {
       const auto way = static_cast<u32>(std::countr_zero(ways));
       if (bucket->element(way) != element) continue;
       table_->clear(first, {bucket, way});
-      free_element_value(element);
+      if (value_type_ != nullptr) free_element_value(element);
       return true;
     }
     if (tags.next() == 0) return false;
-    bucket = &table_->at(tags.next());
-  }
-}
-
-template <u32 key_size>
-HashMap::Place HashMap::find(Bucket& first, u32 hash, const std::byte* key) const {
-  const u8 tag = Bucket::tag_of(hash);
-  for (Bucket* bucket = &first;;) {
-    const Bucket::Tags tags = bucket->tags();
-    bool again = false;
-    for (u32 ways = tags.match(tag); ways != 0; ways &= ways - 1) {
-      const auto way = static_cast<u32>(std::countr_zero(ways));
-      const u32 element = bucket->element(way);
-      // An LRU's element may be somebody else's by now: its hash was changed before its key.
-      const bool may_be = lru_ == nullptr || node(element).hash.load(std::memory_order_relaxed) == hash;
-      if (may_be && same_key(key_of(element), key, key_size != 0 ? key_size : facts_.key_size))
-        return {bucket, way, element};
-      again |= lru_ != nullptr && bucket->element(way) != element;
-    }
-    if (again) {
-      bucket = &first;
-      continue;
-    }
-    if (tags.next() == 0) return {};
     bucket = &table_->at(tags.next());
   }
 }
@@ -139,12 +121,16 @@ void HashMap::expect_element(const Bucket& first, u32 hash) const {
   if (ways != 0) __builtin_prefetch(key_of(first.element(static_cast<u32>(std::countr_zero(ways)))));
 }
 
-std::byte* HashMap::lookup_element(const std::byte* key) noexcept {
+u32 HashMap::element_of(const std::byte* key) const noexcept {
   return with_key_size(facts_.key_size, [&](auto size) {
     const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
-    const u32 element = find<size>(table_->first_of(hash), hash, key).element;
-    return element == none ? nullptr : key_of(element) - hash_elem_header;
+    return find<size>(first_of(hash), hash, key).element;
   });
+}
+
+std::byte* HashMap::lookup_element(const std::byte* key) noexcept {
+  const u32 element = element_of(key);
+  return element == none ? nullptr : key_of(element) - hash_elem_header;
 }
 
 HashProbe HashMap::probe() const {
@@ -168,10 +154,7 @@ std::byte* HashMap::program_value(u32 element, u32 cpu) const {
 }
 
 std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
-  const u32 element = with_key_size(facts_.key_size, [&](auto size) {
-    const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
-    return find<size>(table_->first_of(hash), hash, key).element;
-  });
+  const u32 element = element_of(key);
   if (element == none) return nullptr;
   if (lru_ != nullptr) {
     const std::atomic_ref<u8> ref(node(element).ref);
@@ -180,13 +163,19 @@ std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
   return program_value(element, cpu);
 }
 
+template <u32 key_size>
+int HashMap::update_sized(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept {
+  const int result = update_own<key_size>(key, value, flags, cpu);
+  return result != elsewhere ? result : insert_or_replace<key_size>(key, value, flags, {false, cpu});
+}
+
 int HashMap::update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept {
   return with_key_size(facts_.key_size,
-                       [&](auto size) { return insert_or_replace<size>(key, value, flags, {false, cpu}); });
+                       [&](auto size) { return update_sized<size>(key, value, flags, cpu); });
 }
 
 u32 HashMap::new_element(const std::byte* key, Writing& writing) noexcept {
-  const u32 element = pool_->allocate(writing.lane);
+  const u32 element = pool_->allocate(*writing.lane);
   if (element != none) std::memcpy(key_of(element), key, facts_.key_size);
   return element;
 }
@@ -255,7 +244,7 @@ void HashMap::let_go(u32 element, Writing& writing) noexcept {
   if (lru_ != nullptr)
     lru_->give_back(element, writing.alone());
   else
-    pool_->retire(writing.lane, element);
+    pool_->retire(*writing.lane, element);
 }
 
 int HashMap::resolve_inner(const std::byte* value, InnerMap& inner) const {
@@ -264,13 +253,6 @@ int HashMap::resolve_inner(const std::byte* value, InnerMap& inner) const {
   if (!map) return -map.error().code;
   if (!equals_inner(*facts_.inner, (*map)->facts())) return -EINVAL;
   inner = {map->get(), *map};
-  return 0;
-}
-
-int HashMap::check_update(bool exists, u64 flags) const {
-  const u64 how = flags & ~uapi::LOCK;
-  if (exists && how == uapi::NOEXIST) return -EEXIST;
-  if (!exists && how == uapi::EXIST) return -ENOENT;
   return 0;
 }
 
@@ -287,11 +269,11 @@ void HashMap::write_in_place(u32 element, const std::byte* value, u64 flags, Wri
 int HashMap::write(Bucket& first, u32 hash, const std::byte* key, const std::byte* value, Writer writer,
                    InnerMap& inner, Place place, Writing& writing, u32& fresh) {
   const bool is_new = place.element == none;
-  if (is_new && lru_ == nullptr && !pool_->take_room(writing.lane)) return -E2BIG;
+  if (is_new && lru_ == nullptr && !pool_->take_room(*writing.lane)) return -E2BIG;
   const Way at = is_new ? table_->free_way(first) : Way{place.bucket, place.way};
   if (at && lru_ == nullptr) fresh = new_element(key, writing);
   if (!at || fresh == none) {
-    if (is_new && lru_ == nullptr) pool_->give_room(writing.lane);
+    if (is_new && lru_ == nullptr) pool_->give_room(*writing.lane);
     return -ENOMEM;
   }
   if (of_maps())
@@ -311,7 +293,7 @@ template <u32 key_size>
 int HashMap::try_insert_or_replace(u32 hash, const std::byte* key, const std::byte* value, u64 flags,
                                    Writer writer, InnerMap& inner) noexcept {
   Writing writing(*this);
-  Bucket& first = table_->first_of(hash);
+  Bucket& first = first_of(hash);
   u32 fresh = none;  // an LRU's is taken before the bucket is locked: taking unlinks others
   if (lru_ != nullptr && (!percpu() || flags != uapi::EXIST)) {
     __builtin_prefetch(&first, 1);
@@ -342,6 +324,8 @@ int HashMap::try_insert_or_replace(u32 hash, const std::byte* key, const std::by
 template <u32 key_size>
 int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64 flags,
                                Writer writer) noexcept {
+  if (own_writes_.load(std::memory_order_relaxed) == OwnWrites::unknown)
+    own_writes_.store(own_writes(), std::memory_order_relaxed);
   if ((flags & ~uapi::LOCK) > uapi::EXIST) return -EINVAL;
   if ((flags & uapi::LOCK) != 0 && facts_.record.spin_lock_off < 0) return -EINVAL;
   InnerMap inner;
@@ -355,15 +339,40 @@ int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64
   }
 }
 
-template HashMap::Place HashMap::find<0>(Bucket& first, u32 hash, const std::byte* key) const;
 template int HashMap::insert_or_replace<0>(const std::byte* key, const std::byte* value, u64 flags,
                                            Writer writer) noexcept;
+
+template <u32 key_size>
+int HashMap::remove_sized(const std::byte* key) noexcept {
+  const int result = remove_own<key_size>(key);
+  return result != elsewhere ? result : take(key, nullptr);
+}
+
+int HashMap::remove(const std::byte* key) noexcept {
+  return with_key_size(facts_.key_size, [&](auto size) { return remove_sized<size>(key); });
+}
+
+// For all that with_key_size() makes.
+template int HashMap::update_sized<0>(const std::byte*, const std::byte*, u64, u32) noexcept;
+template int HashMap::remove_sized<0>(const std::byte*) noexcept;
+template int HashMap::update_sized<4>(const std::byte*, const std::byte*, u64, u32) noexcept;
+template int HashMap::remove_sized<4>(const std::byte*) noexcept;
+template int HashMap::update_sized<8>(const std::byte*, const std::byte*, u64, u32) noexcept;
+template int HashMap::remove_sized<8>(const std::byte*) noexcept;
+template int HashMap::update_sized<12>(const std::byte*, const std::byte*, u64, u32) noexcept;
+template int HashMap::remove_sized<12>(const std::byte*) noexcept;
+template int HashMap::update_sized<16>(const std::byte*, const std::byte*, u64, u32) noexcept;
+template int HashMap::remove_sized<16>(const std::byte*) noexcept;
+template int HashMap::update_sized<24>(const std::byte*, const std::byte*, u64, u32) noexcept;
+template int HashMap::remove_sized<24>(const std::byte*) noexcept;
+template int HashMap::update_sized<40>(const std::byte*, const std::byte*, u64, u32) noexcept;
+template int HashMap::remove_sized<40>(const std::byte*) noexcept;
 
 int HashMap::take(const std::byte* key, std::byte* value) noexcept {
   return with_key_size(facts_.key_size, [&](auto size) {
     const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
     Writing writing(*this);
-    Bucket& first = table_->first_of(hash);
+    Bucket& first = first_of(hash);
     Place place;
     if (!writing.alone()) expect_element(first, hash);
     {
@@ -372,7 +381,7 @@ int HashMap::take(const std::byte* key, std::byte* value) noexcept {
       if (place.element == none) return -ENOENT;
       if (value != nullptr) read_value(place.element, value);
       table_->clear(first, {place.bucket, place.way});
-      if (lru_ == nullptr) pool_->give_room(writing.lane);
+      if (lru_ == nullptr) pool_->give_room(*writing.lane);
     }
     let_go(place.element, writing);
     return 0;

@@ -29,7 +29,12 @@ class HashMap final : public Map, private Lru::Elements {
 
   std::byte* lookup(const std::byte* key, u32 cpu) noexcept override;
   int update(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept override;
-  int remove(const std::byte* key) noexcept override { return take(key, nullptr); }
+  int remove(const std::byte* key) noexcept override;
+  /// update() and remove() of a map whose keys have that size, or, 0, any (with_key_size()).
+  template <u32 key_size>
+  int update_sized(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept;
+  template <u32 key_size>
+  int remove_sized(const std::byte* key) noexcept;
   s64 for_each(Visit visit, void* argument, u32 cpu) noexcept override;
   /// The element of `key`, or nullptr: what the kernel's __htab_map_lookup_elem() returns.
   std::byte* lookup_element(const std::byte* key) noexcept;
@@ -70,8 +75,9 @@ class HashMap final : public Map, private Lru::Elements {
   /// What a writer holds all the time.
   struct Writing {
     WriterGate::Scope scope;
-    ElementPool::Lane& lane;
-    explicit Writing(HashMap& map) : scope(map.writers_), lane(map.pool_->lane(scope.slot())) {}
+    ElementPool::Lane* lane;  ///< nullptr: an LRU's elements are in its lists
+    explicit Writing(HashMap& map)
+        : scope(map.writers_), lane(map.lru_ != nullptr ? nullptr : &map.pool_->lane(scope.slot())) {}
     [[nodiscard]] bool alone() const { return scope.alone(); }
   };
   using Way = BucketTable::Way;
@@ -92,16 +98,24 @@ class HashMap final : public Map, private Lru::Elements {
   [[nodiscard]] bool percpu() const { return percpu_; }
   [[nodiscard]] bool of_maps() const { return facts_.type == MapType::hash_of_maps; }
   [[nodiscard]] u64 value_distance() const { return round_up8(facts_.key_size); }
-  std::byte* key_of(u32 element) const { return pool_->key(element); }
+  std::byte* key_of(u32 element) const { return keys_ + u64{element} * stride_; }
   std::byte* value_of(u32 element) const { return key_of(element) + value_distance(); }
   std::byte* percpu_value(u32 element) const { return load<std::byte*>(value_of(element)); }
   [[nodiscard]] std::byte* program_value(u32 element, u32 cpu) const;
 
   [[nodiscard]] u32 hash_of(const std::byte* key) const { return hash_key(key, facts_.key_size, seed_); }
+  [[nodiscard]] Bucket& first_of(u32 hash) const { return buckets_[u64{hash} * bucket_count_ >> 32]; }
   /// Under RCU or the bucket's lock. `key_size` is the map's, or 0 (which is slower).
   template <u32 key_size>
-  Place find(Bucket& first, u32 hash, const std::byte* key) const;
-  Place find(u32 hash, const std::byte* key) const { return find<0>(table_->first_of(hash), hash, key); }
+  Place find(Bucket& first, u32 hash, const std::byte* key) const {
+    return lru_ != nullptr ? search<key_size, true>(first, hash, key)
+                           : search<key_size, false>(first, hash, key);
+  }
+  /// `reused`: elements may become another key's meanwhile, as in LRU maps.
+  template <u32 key_size, bool reused>
+  Place search(Bucket& first, u32 hash, const std::byte* key) const;
+  [[nodiscard]] u32 element_of(const std::byte* key) const noexcept;
+  Place find(u32 hash, const std::byte* key) const { return find<0>(first_of(hash), hash, key); }
   void expect_element(const Bucket& first, u32 hash) const;
   /// Calls visit(element) for the elements of the bucket until it returns false. Under RCU or the lock.
   template <class F>
@@ -111,6 +125,29 @@ class HashMap final : public Map, private Lru::Elements {
   /// Whether the element is one of the bucket's, which in LRU maps may change at any time.
   [[nodiscard]] bool belongs(u32 element, u32 bucket) const {
     return lru_ == nullptr || table_->index_of(node(element).hash.load(std::memory_order_relaxed)) == bucket;
+  }
+
+  /// What insert_or_replace() and take() do, where the map is the thread's own, its values are bytes and
+  /// nothing else, and nothing is short; else `elsewhere`, and nothing is done (hash_own.hpp).
+  template <u32 key_size>
+  int update_own(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept;
+  template <u32 key_size>
+  void write_record(u32 element, const std::byte* key, const std::byte* value) const;
+  template <u32 key_size>
+  int update_own_plain(const std::byte* key, const std::byte* value, u64 flags, u32 slot) noexcept;
+  template <u32 key_size>
+  int update_own_lru(const std::byte* key, const std::byte* value, u64 flags, u32 cpu) noexcept;
+  template <u32 key_size>
+  int remove_own(const std::byte* key) noexcept;
+  static constexpr int elsewhere = 1;
+  /// Which of these there is for the map; known after its first write, as what its BTF says comes after
+  /// make().
+  enum class OwnWrites : u8 { unknown, none, plain, lru };
+  [[nodiscard]] OwnWrites own_writes() const {
+    if (value_type_ != nullptr || !facts_.record.fields.empty()) return OwnWrites::none;
+    return facts_.type == MapType::hash       ? OwnWrites::plain
+           : facts_.type == MapType::lru_hash ? OwnWrites::lru
+                                              : OwnWrites::none;
   }
 
   template <u32 key_size>
@@ -132,15 +169,19 @@ class HashMap final : public Map, private Lru::Elements {
   void let_go(u32 element, Writing& writing) noexcept;
   /// 0 and what goes into the map; the errno of a descriptor that may not.
   int resolve_inner(const std::byte* value, InnerMap& inner) const;
-  int check_update(bool exists, u64 flags) const;
+  static int check_update(bool exists, u64 flags) {
+    const u64 how = flags & ~uapi::LOCK;
+    if (exists && how == uapi::NOEXIST) return -EEXIST;
+    if (!exists && how == uapi::EXIST) return -ENOENT;
+    return 0;
+  }
   void read_value(u32 element, std::byte* value) const;
   Result<u32> copy_bucket(u32 index, MutBytes keys, MutBytes values, u32 at, u32 max_count, bool and_delete);
 
-  // Lru::Elements
   [[nodiscard]] LruNode& node(u32 element) const {
     return *reinterpret_cast<LruNode*>(key_of(element) - sizeof(LruNode));
   }
-  LruNode& node(u32 element) override { return std::as_const(*this).node(element); }
+  // Lru::Elements
   void expect_unlink(u32 element) override;
   bool unlink(u32 element, bool alone) override;
 
@@ -149,11 +190,42 @@ class HashMap final : public Map, private Lru::Elements {
   std::unique_ptr<Lru> lru_;
   std::byte* lru_values_ = nullptr;  ///< per-CPU values of an LRU's elements, in one piece
   bool percpu_;
+  std::atomic<OwnWrites> own_writes_{OwnWrites::unknown};
   std::shared_ptr<ElementPool> pool_;
   std::shared_ptr<BucketTable> table_;
+  // What of these two every operation needs.
+  Bucket* buckets_;
+  u32 bucket_count_;
+  std::byte* keys_;
+  u64 stride_;
   HashSeed seed_;
   WriterGate writers_;
 };
+
+template <u32 key_size, bool reused>
+[[gnu::always_inline]] inline HashMap::Place HashMap::search(Bucket& first, u32 hash,
+                                                             const std::byte* key) const {
+  const u8 tag = Bucket::tag_of(hash);
+  for (Bucket* bucket = &first;;) {
+    const Bucket::Tags tags = bucket->tags();
+    bool again = false;
+    for (u32 ways = tags.match(tag); ways != 0; ways &= ways - 1) {
+      const auto way = static_cast<u32>(std::countr_zero(ways));
+      const u32 element = bucket->element(way);
+      // One that is reused may be somebody else's by now: its hash was changed before its key.
+      const bool may_be = !reused || node(element).hash.load(std::memory_order_relaxed) == hash;
+      if (may_be && same_key(key_of(element), key, key_size != 0 ? key_size : facts_.key_size))
+        return {bucket, way, element};
+      if (reused) again |= bucket->element(way) != element;
+    }
+    if (reused && again) {
+      bucket = &first;
+      continue;
+    }
+    if (tags.next() == 0) return {};
+    bucket = &table_->at(tags.next());
+  }
+}
 
 template <class F>
 bool HashMap::each_in(u32 index, F visit) const {

@@ -25,7 +25,7 @@ LruNode::On on_of(LruNode& node) {
 }  // namespace
 
 /// As the newest one.
-void Lru::push(List& list, u32 element, On on) {
+[[gnu::always_inline]] inline void Lru::push(List& list, u32 element, On on) {
   LruNode& n = node(element);
   std::atomic_ref<On>(n.on).store(on, std::memory_order_relaxed);
   n.newer = LruNode::none;
@@ -38,7 +38,7 @@ void Lru::push(List& list, u32 element, On on) {
   ++list.size;
 }
 
-void Lru::erase(List& list, u32 element) {
+[[gnu::always_inline]] inline void Lru::erase(List& list, u32 element) {
   const LruNode& n = node(element);
   if (n.newer != LruNode::none)
     node(n.newer).older = n.older;
@@ -51,8 +51,8 @@ void Lru::erase(List& list, u32 element) {
   --list.size;
 }
 
-Lru::Lru(Elements& elements, u32 cpus, u32 entries, bool separate)
-    : elements_(elements), separate_(separate) {
+Lru::Lru(Elements& elements, Nodes nodes, u32 cpus, u32 entries, bool separate)
+    : elements_(elements), nodes_(nodes), separate_(separate) {
   target_ = separate ? separate_target : std::clamp(entries / cpus / 2, 1u, local_target);
   for (u32 i = 0; i < (separate ? cpus : 1); ++i) common_.push_back(std::make_unique<Common>());
   if (!separate)
@@ -66,7 +66,7 @@ void Lru::add(u32 element) {
 }
 
 /// The oldest of a list to the common lists, by its mark.
-void Lru::move_by_mark(List& from, Common& list) {
+[[gnu::always_inline]] inline void Lru::move_by_mark(List& from, Common& list) {
   const u32 element = pop(from);
   LruNode& n = node(element);
   const On on = marked(n) ? On::active : On::inactive;
@@ -147,14 +147,14 @@ u32 Lru::take_common(u32 cpu, bool alone) {
   return element;
 }
 
-void Lru::make_pending(Local& local, u32 element, u32 cpu) {
+[[gnu::always_inline]] inline void Lru::make_pending(Local& local, u32 element, u32 cpu) {
   LruNode& n = node(element);
   std::atomic_ref<u16>(n.cpu).store(static_cast<u16>(cpu), std::memory_order_relaxed);
   unmark(n);
   push(local.pending, element, On::local_pending);
 }
 
-u32 Lru::take_local(Local& local, u32 cpu, bool alone) {
+[[gnu::always_inline]] inline u32 Lru::take_local(Local& local, u32 cpu, bool alone) {
   const LockUnless lock(alone, local.lock);
   if (local.free.empty()) {
     Common& list = common(cpu);

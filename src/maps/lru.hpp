@@ -30,7 +30,6 @@ class Lru {
   /// What the lists need of the map.
   class Elements {
    public:
-    virtual LruNode& node(u32 element) = 0;
     /// Soon unlink() of the element will look for it.
     virtual void expect_unlink(u32 element) = 0;
     /// Unlinks an element from its bucket; false: it was not in one. Called with list locks held, takes the
@@ -41,8 +40,13 @@ class Lru {
     ~Elements() = default;
   };
 
+  /// Where elements' nodes stand: that of element 0, and from one to the next.
+  struct Nodes {
+    std::byte* first;
+    u64 stride;
+  };
   /// `separate`: lists for each CPU, none in common (BPF_F_NO_COMMON_LRU).
-  Lru(Elements& elements, u32 cpus, u32 entries, bool separate);
+  Lru(Elements& elements, Nodes nodes, u32 cpus, u32 entries, bool separate);
   /// Before anybody uses it: a free element. Its number is one below `entries`.
   void add(u32 element);
 
@@ -70,7 +74,7 @@ class Lru {
     List free, pending;
   };
 
-  LruNode& node(u32 element) { return elements_.node(element); }
+  LruNode& node(u32 element) { return *reinterpret_cast<LruNode*>(nodes_.first + element * nodes_.stride); }
   void push(List& list, u32 element, On on);
   void erase(List& list, u32 element);
   u32 pop(List& list) {
@@ -92,6 +96,7 @@ class Lru {
   void make_pending(Local& local, u32 element, u32 cpu);
 
   Elements& elements_;
+  Nodes nodes_;
   bool separate_;
   u32 target_;  ///< how many a CPU takes from the common list at once
   std::vector<std::unique_ptr<Common>> common_;

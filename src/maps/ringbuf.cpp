@@ -78,15 +78,9 @@ Result<MapMemory> RingbufMap::memory() {
   return memory;
 }
 
-std::byte* RingbufMap::reserve(u64 size) noexcept {
-  constexpr u64 max_record = UINT32_MAX / 4;
-  Ring& r = ring();
-  if (size > max_record) return nullptr;
-  const u64 length = round_to_8(size + Ring::header_size);
-  if (length > r.mask + 1) return nullptr;
+/// By one thread at a time.
+[[gnu::always_inline]] inline std::byte* RingbufMap::place(Ring& r, u64 size, u64 length) noexcept {
   const u64 consumed = r.consumer().load(std::memory_order_acquire);
-  const WriterGate::Scope writing(writers_);
-  const LockUnless lock(writing.alone(), r.lock);
   const u64 produced = r.producer().load(std::memory_order_relaxed);
   u64 pending = r.pending;
   while (pending < produced) {
@@ -98,10 +92,22 @@ std::byte* RingbufMap::reserve(u64 size) noexcept {
   const u64 end = produced + length;
   if (end - consumed > r.mask || end - pending > r.mask) return nullptr;
   std::byte* header = r.data() + (produced & r.mask);
+  store(header + 4, static_cast<u32>(static_cast<u64>(header - r.base()) / ringbuf_page));
   r.header(produced).store(static_cast<u32>(size) | Ring::busy, std::memory_order_relaxed);
-  store(header + 4, static_cast<u32>((header - r.base()) / static_cast<s64>(ringbuf_page)));
   r.producer().store(end, std::memory_order_release);
   return header + Ring::header_size;
+}
+
+std::byte* RingbufMap::reserve(u64 size) noexcept {
+  constexpr u64 max_record = UINT32_MAX / 4;
+  Ring& r = ring();
+  if (size > max_record) return nullptr;
+  const u64 length = round_to_8(size + Ring::header_size);
+  if (length > r.mask + 1) return nullptr;
+  if (const WriterGate::Own own(writers_); own) return place(r, size, length);
+  const WriterGate::Scope writing(writers_);
+  const LockUnless lock(writing.alone(), r.lock);
+  return place(r, size, length);
 }
 
 void RingbufMap::wake(Ring& ring) noexcept {

@@ -68,6 +68,7 @@ class RingbufMap final : public Map {
  private:
   RingbufMap(const MapSpec& spec, Mapping memory, UniqueFd consumer, UniqueFd data, UniqueFd wake);
   Ring& ring() const { return *reinterpret_cast<Ring*>(memory_.data()); }
+  static std::byte* place(Ring& r, u64 size, u64 length) noexcept;
   static void wake(Ring& ring) noexcept;
   s64 next_record(u32& size) noexcept;
 

@@ -10,7 +10,7 @@ namespace skep::maps {
 [[nodiscard]] constexpr u64 round_up8(u64 value) { return (value + 7) & ~u64{7}; }
 
 /// Into a shared value. `to` is 8-aligned.
-inline void store_value(std::byte* to, const std::byte* from, u64 size) {
+[[gnu::always_inline]] inline void store_value(std::byte* to, const std::byte* from, u64 size) {
   for (; size >= 8; size -= 8, to += 8, from += 8)
     std::atomic_ref<u64>(*reinterpret_cast<u64*>(to)).store(load<u64>(from), std::memory_order_relaxed);
   for (; size != 0; --size, ++to, ++from)

@@ -59,6 +59,33 @@ class WriterGate {
     bool alone_;
   };
 
+  /// Held while the thread writes that has the map for itself; false where none has, or another one: a Scope
+  /// then waits for it.
+  class Own {
+   public:
+    [[gnu::always_inline]] explicit Own(WriterGate& gate) noexcept : slot_(rcu::reader_slot()) {
+      if (gate.state_.load(std::memory_order_relaxed) != slot_ + 1) return;
+      std::atomic<u32>& busy = gate.writers_[slot_].load(std::memory_order_relaxed)->busy;
+      busy.store(1, std::memory_order_relaxed);
+      detail::own_barrier();
+      if (gate.state_.load(std::memory_order_acquire) == slot_ + 1) [[likely]]
+        busy_ = &busy;
+      else
+        busy.store(0, std::memory_order_release);
+    }
+    ~Own() {
+      if (busy_ != nullptr) busy_->store(0, std::memory_order_release);
+    }
+    Own(const Own&) = delete;
+    Own& operator=(const Own&) = delete;
+    explicit operator bool() const { return busy_ != nullptr; }
+    [[nodiscard]] u32 slot() const { return slot_; }
+
+   private:
+    u32 slot_;
+    std::atomic<u32>* busy_ = nullptr;
+  };
+
   /// Calls body() while nobody writes; not from inside a Scope. Afterwards the map is nobody's own.
   template <class F>
   void exclusively(F body) noexcept {

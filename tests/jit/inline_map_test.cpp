@@ -128,6 +128,52 @@ TEST_F(InlineMap, FindsWhatIsThereAndNothingElse) {
     }
 }
 
+/// Stores constants of random sizes, at once, by way of a register or through a copy of the frame pointer,
+/// some over others or over what the context has, as bytes 0 to key_size of `key` then are.
+TEST_F(InlineMap, KeysOfConstantsAreTheSameKeys) {
+  constexpr Form direct[] = {Form::ST_B, Form::ST_H, Form::ST_W, Form::ST_DW};
+  constexpr Form stores[] = {Form::STX_B, Form::STX_H, Form::STX_W, Form::STX_DW};
+  for (u32 round = 0; round < 600; ++round) {
+    const u32 size = 1 + random_() % 40;
+    const MapType type = random_() % 2 == 0 ? MapType::hash : MapType::lru_hash;
+    Context context;
+    for (std::byte& b : context.key) b = static_cast<std::byte>(random_());
+    auto key = context.key;
+    std::vector<Insn> constants = {isa::encode(Form::MOV64_X, 7, 10, 0, 0),
+                                   isa::encode(Form::ADD64_K, 7, 0, 0, key_at)};
+    for (u32 i = random_() % (size + 2); i != 0; --i) {
+      u32 log = random_() % 4;
+      while ((1u << log) > size) --log;
+      const u32 at = random_() % (size / (1u << log)) << log;
+      const auto imm = static_cast<s32>(random_());
+      u64 bytes = static_cast<u64>(s64{imm});
+      const bool by_copy = random_() % 2 == 0;
+      const u8 base = by_copy ? 7 : 10;
+      const auto off = static_cast<s16>(static_cast<s32>(at) + (by_copy ? 0 : key_at));
+      if (random_() % 2 == 0) {
+        constants.push_back(isa::encode(direct[log], base, 0, off, imm));
+      } else {
+        const bool wide = random_() % 2 == 0;
+        if (!wide) bytes = static_cast<u32>(imm);
+        constants.push_back(isa::encode(wide ? Form::MOV64_K : Form::MOV32_K, 3, 0, 0, imm));
+        constants.push_back(isa::encode(stores[log], base, 3, off, 0));
+      }
+      for (u32 b = 0; b < 1u << log; ++b) key[at + b] = static_cast<std::byte>(bytes >> 8 * b);
+    }
+    auto insns = lookup(size);
+    // Behind the copy of the context's key, before what the call needs.
+    const auto value = std::ranges::find_if(
+        insns, [](const Insn& i) { return i == isa::encode(Form::LDX_DW, 3, 6, 64, 0); });
+    ASSERT_NE(value, insns.end());
+    insns.insert(value, constants.begin(), constants.end());
+    const auto map = make(type, size, 64);
+    ASSERT_EQ(run(insns, *map, context, true), 0u) << "nothing is in the map";
+    const u64 number = 1 + random_();
+    ASSERT_EQ(map->update(key.data(), reinterpret_cast<const std::byte*>(&number), 0, 0), 0);
+    ASSERT_EQ(run(insns, *map, context, true), number) << map_type_name(type) << ", " << size << " bytes";
+  }
+}
+
 TEST_F(InlineMap, KeysInPiecesAreTheSameKeysForUpdates) {
   for (u32 size = 1; size <= 64; ++size) {
     const auto map = make(MapType::hash, size, 8);
