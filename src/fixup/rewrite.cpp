@@ -136,7 +136,8 @@ class Layout {
 
   [[nodiscard]] const maps::MapFacts* map_of_call(const verifier::InsnFacts& facts) const {
     if (!facts.call_map_known || facts.map_index < 0) return nullptr;
-    return source_.maps[static_cast<u32>(facts.map_index)];
+    const maps::MapFacts* map = source_.maps[static_cast<u32>(facts.map_index)];
+    return facts.call_map_inner ? map->inner : map;  // all that are inside are like their template
   }
 
   /// References to maps hold an index into the program's maps from here on.

@@ -22,7 +22,7 @@ namespace skep::verifier {
 struct InsnAux {
   bool seen = false;
   bool nospec = false;
-  bool call_map_set = false, call_map_known = true;
+  bool call_map_set = false, call_map_known = true, call_map_inner = false;
   bool constant_key_set = false, constant_key_known = true;
   bool loop_inline_seen = false, fits_inline_loop = false;
   s32 call_map_index = -1;  ///< of the map in R1 of a helper call, into Program::used_maps

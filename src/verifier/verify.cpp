@@ -149,6 +149,7 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
     f.map_index = aux.call_map_set ? aux.call_map_index : notes.map_index;
     f.map_off = notes.map_off;
     f.call_map_known = aux.call_map_known;
+    f.call_map_inner = aux.call_map_inner;
     f.constant_key = aux.constant_key_set && aux.constant_key_known ? aux.constant_key : -1;
     f.ctx_field_size = aux.ctx_field_size;
     f.kernel_type = aux.kernel_type;

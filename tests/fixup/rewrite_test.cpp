@@ -133,6 +133,17 @@ TEST(Calls, HashLookupCallsForTheElement) {
   EXPECT_EQ(p.text()[2], "r0 += 56");
 }
 
+TEST(Calls, LookupsInInnerMapsAreInlinedByTheirTemplate) {
+  const maps::MapFacts inner{.type = MapType::array, .key_size = 4, .value_size = 8, .max_entries = 16};
+  const maps::MapFacts outer{
+      .type = MapType::array_of_maps, .key_size = 4, .value_size = 4, .max_entries = 4, .inner = &inner};
+  Program p("call 1; exit");
+  p.map_call(0, outer);
+  p.facts[0].call_map_inner = true;
+  EXPECT_EQ(p.text(), (Text{"r1 += 312", "r0 = *(u32 *)(r2 +0)", "if r0 >= 0x10 goto pc+3", "r0 <<= 3",
+                            "r0 += r1", "goto pc+1", "r0 = 0", "exit"}));
+}
+
 TEST(Calls, UnknownMapsKeepTheHelper) {
   const maps::MapFacts map{.type = MapType::array, .key_size = 4, .value_size = 8, .max_entries = 4};
   Program p("call 1; call 2; exit");

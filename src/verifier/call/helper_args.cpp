@@ -362,14 +362,18 @@ Status Walk::record_call_map(const CallMeta& meta) {
        meta.func_id == fn_id::map_push_elem || meta.func_id == fn_id::map_pop_elem))
     return e.reject(EACCES, "write into map forbidden\n");
   InsnAux& at = aux();
+  const maps::MapFacts* outer = nullptr;
+  for (const auto& [known, inner] : inner_maps)
+    if (inner.get() == meta.map) outer = known;
   s32 index = -1;
   for (u32 i = 0; i < e.program.used_maps.size(); ++i)
-    if (e.program.used_maps[i] == meta.map) index = static_cast<s32>(i);
+    if (e.program.used_maps[i] == (outer != nullptr ? outer : meta.map)) index = static_cast<s32>(i);
   if (!at.call_map_set) {
     at.call_map_set = true;
     at.call_map_index = index;
+    at.call_map_inner = outer != nullptr;
     at.call_map_known = index >= 0;
-  } else if (at.call_map_index != index) {
+  } else if (at.call_map_index != index || at.call_map_inner != (outer != nullptr)) {
     at.call_map_known = false;
   }
   return passed;
