@@ -22,6 +22,8 @@ endif()
 if(SKEP_TSAN)
   target_compile_options(skep_options INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
   target_link_options(skep_options INTERFACE -fsanitize=thread)
+  # clang says it by a feature, g++ by a macro; base/rcu.cpp must know.
+  target_compile_definitions(skep_options INTERFACE SKEP_THREAD_SANITIZER)
 endif()
 if(SKEP_FUZZ)
   target_compile_options(skep_options INTERFACE -fsanitize=fuzzer-no-link)

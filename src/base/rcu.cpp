@@ -10,7 +10,7 @@ namespace {
 
 // liburcu's grace periods are invisible to ThreadSanitizer: what a reader did before it was quiescent comes
 // before what a deferred free does.
-#if defined(__SANITIZE_THREAD__)
+#if defined(SKEP_THREAD_SANITIZER)
 extern "C" void __tsan_acquire(void* address);
 extern "C" void __tsan_release(void* address);
 char grace_period = 0;  // NOLINT: an address to synchronise on

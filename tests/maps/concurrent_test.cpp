@@ -97,7 +97,7 @@ TEST_F(Concurrent, TriesAreReadWhileTheyChange) {
 }
 
 TEST_F(Concurrent, RingsLoseNoRecord) {
-#if defined(__SANITIZE_THREAD__)
+#if defined(SKEP_THREAD_SANITIZER)
   GTEST_SKIP()
       << "the reader's mapping is another address of the same memory, which ThreadSanitizer cannot see";
 #endif
