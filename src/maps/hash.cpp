@@ -156,10 +156,7 @@ std::byte* HashMap::program_value(u32 element, u32 cpu) const {
 std::byte* HashMap::lookup(const std::byte* key, u32 cpu) noexcept {
   const u32 element = element_of(key);
   if (element == none) return nullptr;
-  if (lru_ != nullptr) {
-    const std::atomic_ref<u8> ref(node(element).ref);
-    if (ref.load(std::memory_order_relaxed) == 0) ref.store(1, std::memory_order_relaxed);
-  }
+  if (lru_ != nullptr) mark_used(element);
   return program_value(element, cpu);
 }
 
@@ -259,7 +256,7 @@ int HashMap::resolve_inner(const std::byte* value, InnerMap& inner) const {
 void HashMap::write_in_place(u32 element, const std::byte* value, u64 flags, Writer writer) {
   if (percpu()) {
     write_percpu(element, value, writer);
-    if (lru_ != nullptr) std::atomic_ref<u8>(node(element).ref).store(1, std::memory_order_relaxed);
+    if (lru_ != nullptr) mark_used(element);
     return;
   }
   const ValueLock value_lock(facts_.record, value_of(element), flags);

@@ -181,6 +181,10 @@ class HashMap final : public Map, private Lru::Elements {
   [[nodiscard]] LruNode& node(u32 element) const {
     return *reinterpret_cast<LruNode*>(key_of(element) - sizeof(LruNode));
   }
+  void mark_used(u32 element) const {
+    const std::atomic_ref<u8> ref(node(element).ref);
+    if (ref.load(std::memory_order_relaxed) == 0) ref.store(1, std::memory_order_relaxed);
+  }
   // Lru::Elements
   void expect_unlink(u32 element) override;
   bool unlink(u32 element, bool alone) override;
