@@ -82,12 +82,12 @@ struct Rejection {
 struct InsnFacts {
   bool seen = false;
   bool nospec = false;
-  u8 pointer_kind = 0;         ///< PtrKind of the base register of a load, store
-  s32 map_index = -1;          ///< into Verified::used_maps: of ld_imm64, or of R1 of a map helper call
-  u32 map_off = 0;             ///< ld_imm64 src=2: offset into the value
-  bool call_map_known = true;  ///< R1 of the helper call was the same map on every path
+  u8 pointer_kind = 0;          ///< PtrKind of the base register of a load, store
+  s32 map_index = -1;           ///< into Verified::used_maps: of ld_imm64, or of R1 of a map helper call
+  u32 map_off = 0;              ///< ld_imm64 src=2: offset into the value
+  bool call_map_known = true;   ///< R1 of the helper call was the same map on every path
   bool call_map_inner = false;  ///< not that of map_index, but one inside it
-  s64 constant_key = -1;       ///< key of an array lookup, when it is the same constant on every path
+  s64 constant_key = -1;        ///< key of an array lookup, when it is the same constant on every path
   bool zext_dst = false;
   u32 ctx_field_size = 0;  ///< narrow context loads (convert_ctx_access)
   /// Of a load through a pointer to a struct of the kernel: its BTF id and the offset there; 0: none;
