@@ -36,7 +36,8 @@ class Combiner {
   }
 
  private:
-  /// After a move: what the next instruction is decides what the two may begin.
+  /// After a move: what the next instruction is decides what the two may begin. The patterns below that begin
+  /// with a move rely on having one and a next instruction.
   void after_move(u32 i) {
     const u32 n = next(i);
     switch (n == 0 ? Form::invalid : program_.forms[n]) {
@@ -253,26 +254,21 @@ class Combiner {
   }
 
   /// rA = rB; rA += imm
-  bool try_lea(u32 i) {
-    if (program_.forms[i] != Form::MOV64_X && program_.forms[i] != Form::MOV32_X) return false;
-    const u32 n = next(i);
-    if (n == 0) return false;
+  void try_lea(u32 i) {
+    const u32 n = i + 1;
     const Insn &move = program_.insns[i], &add = program_.insns[n];
     const bool wide = program_.forms[i] == Form::MOV64_X;
     const bool matching = wide ? program_.forms[n] == Form::ADD64_K : program_.forms[n] == Form::ADD32_K;
-    if (!matching || add.dst != move.dst || move.dst == move.src) return false;
+    if (!matching || add.dst != move.dst || move.dst == move.src) return;
     plan_.nodes[i].shape = Shape::lea;
     plan_.details[i] = {.operand = add.imm};
     plan_.nodes[n].shape = Shape::absorbed;
-    return true;
   }
 
   /// rT = rX; rX <<= n; rT >>= w - n; rX |= rT, or with the shifts or the roles of the two exchanged.
   bool try_rotate(u32 i) {
-    const Form move_form = program_.forms[i];
-    const bool wide = move_form == Form::MOV64_X;
-    if (!wide && move_form != Form::MOV32_X) return false;
-    const u32 a = next(i), b = a == 0 ? 0 : next(a), c = b == 0 ? 0 : next(b);
+    const bool wide = program_.forms[i] == Form::MOV64_X;
+    const u32 a = i + 1, b = next(a), c = b == 0 ? 0 : next(b);
     if (c == 0) return false;
     const Insn& move = program_.insns[i];
     const Insn *first = &program_.insns[a], *second = &program_.insns[b];
@@ -304,7 +300,6 @@ class Combiner {
   bool try_rotate_copy(u32 i) {
     const Form move_form = program_.forms[i];
     const bool wide = move_form == Form::MOV64_X;
-    if (!wide && move_form != Form::MOV32_X) return false;
     u32 at[5] = {i};
     for (u32 k = 1; k < 5; ++k)
       if ((at[k] = next(at[k - 1])) == 0) return false;
