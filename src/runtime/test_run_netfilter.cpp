@@ -48,8 +48,8 @@ Result<TestRunResult> run_netfilter(TestRun run) {
     return fail(EINVAL, "netfilter programs take no flags, cpu and batch_size");
   const auto size = static_cast<u32>(spec.data_in.size());
   constexpr u32 size_max = test_page - headroom - helpers::skb_tailroom_reserved;
-  if (size < eth_header || size > size_max)
-    return fail(EINVAL, fmt::format("data_in of {} bytes, must be {} to {}", size, eth_header, size_max));
+  if (size < ip4_header || size > size_max)  // of IPv6, too
+    return fail(EINVAL, fmt::format("data_in of {} bytes, must be {} to {}", size, ip4_header, size_max));
   progs::NetDevice device;
   progs::Net net;
   device.ifindex = loopback_ifindex;
