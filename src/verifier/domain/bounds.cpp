@@ -164,7 +164,7 @@ void mark_known32(Scalar& r, u32 value) {
 
 void update_bounds32(Scalar& r) { ranges32(r).learn(tnum_subreg(r.var_off)); }
 void update_bounds(Scalar& r) {
-  update_bounds32(r);
+  ranges32(r).learn(tnum_subreg(r.var_off));
   ranges64(r).learn(r.var_off);
   single_value(r);
 }
@@ -224,8 +224,26 @@ void sync_by_rounds(Scalar& r) {
 
 void sync_fully(Scalar& r) {
   update_bounds(r);
-  if (!deduce_small(r)) deduce_in_rounds(r);
+  const Tnum learnt = r.var_off;
+  if (!deduce_small(r)) {
+    deduce_in_rounds(r);
+  } else if (r.var_off == learnt) {  // which only narrows: what was learnt from var_off holds
+    return single_value(r);
+  }
   update_bounds(r);
+}
+
+/// A small range of which var_off says no more than where it ends: each step of sync_fully() leaves it as it
+/// is. What a comparison taught nothing of is often one.
+bool is_small_in_step(const Scalar& r) {
+  const u64 min = r.umin, max = r.umax;
+  if (min >= max || max > INT32_MAX) return false;
+  const bool together = r.smin == static_cast<s64>(min) && r.smax == static_cast<s64>(max) &&
+                        r.smin32 == static_cast<s32>(min) && r.smax32 == static_cast<s32>(max) &&
+                        r.umin32 == min && r.umax32 == max;
+  const Tnum t = r.var_off;
+  return together && (t.mask & (t.mask + 1)) == 0 && t.value <= min && (t.value | t.mask) >= max &&
+         tnum_in(tnum_range(min, max), t);
 }
 
 /// Known numbers, and those of which nothing or only the width is known, are left as they are: sync_fully()
@@ -234,6 +252,7 @@ void sync_bounds(Scalar& r) {
   if (is_known_in_step(r)) return;
   if (r.var_off == tnum_unknown && r == Scalar::unknown()) return;
   if (r.var_off == tnum_cast(tnum_unknown, 4) && r == any_of_size(4)) return;
+  if (is_small_in_step(r)) return;
   sync_fully(r);
 }
 

@@ -22,9 +22,10 @@ struct Backtrack {
 
   void reset() { *this = Backtrack{}; }
   [[nodiscard]] bool empty() const {
-    u64 any = 0;
-    for (u32 i = 0; i <= frame; ++i) any |= regs[i] | slots[i];
-    return any == 0;
+    if ((regs[frame] | slots[frame]) != 0) return false;
+    for (u32 i = 0; i < frame; ++i)
+      if ((regs[i] | slots[i]) != 0) return false;
+    return true;
   }
   void set_reg(u32 f, u32 reg) { regs[f] |= 1u << reg; }
   void clear_reg(u32 f, u32 reg) { regs[f] &= ~(1u << reg); }

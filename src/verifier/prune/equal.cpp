@@ -99,7 +99,8 @@ bool Walk::refs_safe(const State& old, const State& cur) {
 bool Walk::frames_equal(const Frame& old, const Frame& cur, u32 insn_idx, Exactness exact) {
   if (old.callback_depth > cur.callback_depth) return false;
   const u32 live_regs = e.program.notes[insn_idx].live_regs_before;
-  for (u32 left = live_regs & ((1u << reg_count) - 1); left != 0; left &= left - 1) {
+  // The frame pointer is what it is in any state.
+  for (u32 left = live_regs & ((1u << frame_pointer) - 1); left != 0; left &= left - 1) {
     const u32 i = static_cast<u32>(std::countr_zero(left));
     // An imprecise number accepts any other.
     if (exact == Exactness::not_exact && (old.precise_regs >> i & 1) == 0 && old.regs[i].is_scalar() &&

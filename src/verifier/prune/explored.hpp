@@ -20,8 +20,9 @@ struct ExploredState {
   bool cleaned = false;    ///< its paths are done, dead registers and slots are dropped: it stays as it is
   u8 differing_frame = 0;  ///< the register's
   u8 differing_reg = reg_count;  ///< reg_count: none
-  RegType type{};          ///< the register's, and the least and most that its numbers may be for it to be
-  u64 umin = 0, umax = 0;  ///< equal; of a number that is not asked for precisely, 0 and ~0
+  RegType type{};          ///< the register's
+  u8 changing_reg = 0;     ///< of the innermost frame: what changed when a path last came back here
+  u64 umin = 0, umax = 0;  ///< an equal register's numbers lie within; 0 and ~0 where they do not count
 
   /// By that register alone `cur` does not equal it, whatever else holds.
   [[nodiscard]] bool differs_plainly(const State& cur) const {
@@ -38,12 +39,9 @@ class ExploredStates {
   [[nodiscard]] std::vector<ExploredState>& at(u32 insn_idx, s32 callsite) {
     return buckets_[(insn_idx ^ static_cast<u32>(callsite)) % static_cast<u32>(buckets_.size())];
   }
-  void release_all(StatePool& pool) {
-    for (auto& bucket : buckets_) {
-      for (const ExploredState& kept : bucket) pool.release(kept.state);
-      bucket.clear();
-    }
-    for (State* state : evicted_) pool.release(state);
+  /// Without giving the states back: their pool forgets them all.
+  void forget_all() {
+    for (auto& bucket : buckets_) bucket.clear();
     evicted_.clear();
     count = 0;
   }

@@ -93,9 +93,9 @@ Status Walk::mark_chain_precise(State& start, s32 regno, bool* changed) {
     for (s32 i = last_idx;;) {
       if (!skip_first && !trace) i = skip_unconcerned(*state, i, end, subseq_idx);
       const JumpEntry* const entry = entry_at(*state, i, end);
-      // Most instructions say nothing of what is asked for.
+      // Most instructions say nothing of what is asked for; nor does that one came here by a jump.
       const bool concerned =
-          entry != nullptr || trace ||
+          (entry != nullptr && (entry->flags | entry->linked_regs) != 0) || trace ||
           (concerned_by_precision[static_cast<u32>(i)] & (bt.regs[bt.frame] | always_concerned)) != 0;
       if (concerned && !skip_first) {
         if (const int found = backtrack_insn(i, subseq_idx, entry); found != 0) {

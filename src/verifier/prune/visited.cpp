@@ -22,10 +22,17 @@ bool bitwise_same(const RegState& a, const RegState& b) {
          a.id == b.id && a.ref_obj_id == b.ref_obj_id;
 }
 
-bool maybe_looping(const State& old, const State& cur) {
-  if (old.curframe != cur.curframe) return false;
-  for (u32 i = 0; i < reg_count; ++i)
-    if (!bitwise_same(old.cur().regs[i], cur.cur().regs[i])) return false;
+/// Begins with the register that differed last time: it is most often the loop's counter.
+bool maybe_looping(ExploredState& kept, const State& cur) {
+  if (kept.curframe != cur.curframe) return false;
+  const RegState* const was = std::as_const(*kept.state).cur().regs;
+  const RegState* const now = cur.cur().regs;
+  if (!bitwise_same(was[kept.changing_reg], now[kept.changing_reg])) return false;
+  for (u32 i = 0; i < reg_count; ++i) {
+    if (bitwise_same(was[i], now[i])) continue;
+    kept.changing_reg = static_cast<u8>(i);
+    return false;
+  }
   return true;
 }
 
@@ -71,7 +78,7 @@ Status Walk::is_state_visited(bool& seen) {
         check_infinite = false;
       }
       if (!hit) {
-        if (check_infinite && maybe_looping(old, cur) && states_equal(old, cur, Exactness::exact) &&
+        if (check_infinite && maybe_looping(kept, cur) && states_equal(old, cur, Exactness::exact) &&
             old.may_goto_depth == cur.may_goto_depth &&
             old.callback_unroll_depth == cur.callback_unroll_depth && !iter_depths_differ(old, cur))
           return reject_infinite_loop(old);

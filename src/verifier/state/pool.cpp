@@ -49,8 +49,22 @@ void StatePool::add_chunk(std::size_t bytes) {
     (void)::madvise(chunk.memory, chunk.bytes, MADV_HUGEPAGE);  // a hint: without it all works the same
   chunks_.push_back(chunk);
   bytes_ += chunk.bytes;
+}
+
+/// The next chunk that has room for so much: one of before forget_all(), or a new one.
+void StatePool::next_chunk(std::size_t bytes) {
+  while (chunks_used_ < chunks_.size() && chunks_[chunks_used_].bytes < bytes) ++chunks_used_;
+  if (chunks_used_ == chunks_.size()) add_chunk(bytes);
+  const Chunk& chunk = chunks_[chunks_used_++];
   next_ = static_cast<std::byte*>(chunk.memory);
   left_ = chunk.bytes;
+}
+
+void StatePool::forget_all() {
+  std::ranges::fill(free_, nullptr);
+  chunks_used_ = 0;
+  next_ = nullptr;
+  left_ = 0;
 }
 
 StatePool::~StatePool() {
@@ -68,7 +82,7 @@ void* StatePool::take(std::size_t bytes) {
     return block;
   }
   bytes = bytes_of(size_class);
-  if (left_ < bytes) add_chunk(bytes);
+  if (left_ < bytes) next_chunk(bytes);
   void* block = next_;
   next_ += bytes;
   left_ -= bytes;

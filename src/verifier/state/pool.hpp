@@ -36,6 +36,9 @@ class StatePool {
   [[nodiscard]] JumpEntry& last_history(State& state);
   void clear_history(State& state);
 
+  /// Everything that was taken is given back at once, without a look at it.
+  void forget_all();
+
   /// Bytes taken from the system so far: none is given back before the end, so this is the peak.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
@@ -55,6 +58,7 @@ class StatePool {
   [[nodiscard]] static u32 class_of(std::size_t bytes);
   [[nodiscard]] static std::size_t bytes_of(u32 size_class);
 
+  void next_chunk(std::size_t bytes);
   void add_chunk(std::size_t bytes);
 
   struct Chunk {
@@ -62,6 +66,7 @@ class StatePool {
     std::size_t bytes;
   };
   std::vector<Chunk> chunks_;
+  std::size_t chunks_used_ = 0;
   std::byte* next_ = nullptr;
   std::size_t left_ = 0;
   std::size_t bytes_ = 0;

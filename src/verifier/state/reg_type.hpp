@@ -1,6 +1,7 @@
 // What a register holds, apart from its number: a base type and flags (kernel: enum bpf_reg_type and enum
 // bpf_type_flag, which are one number there).
 #pragma once
+#include <bit>
 #include <string_view>
 
 #include "base/types.hpp"
@@ -46,7 +47,10 @@ struct RegType {
 
   constexpr RegType() = default;
   constexpr RegType(Base b, u16 f = tf::none) : base(b), flags(f) {}  // NOLINT: a Base is a RegType
-  constexpr bool operator==(const RegType& other) const = default;
+  /// As one number: types are compared for every register of every state.
+  constexpr bool operator==(const RegType& other) const {
+    return std::bit_cast<u32>(*this) == std::bit_cast<u32>(other);
+  }
   [[nodiscard]] constexpr bool maybe_null() const { return (flags & tf::maybe_null) != 0; }
   [[nodiscard]] constexpr bool rdonly() const { return (flags & tf::rdonly) != 0; }
   /// Anything but a number or nothing.

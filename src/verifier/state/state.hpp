@@ -23,8 +23,8 @@ inline constexpr u32 max_references = 64;
 struct JumpEntry {
   u32 idx = 0;
   u32 prev_idx = 0;
-  u32 flags = 0;  ///< hist:: bits
-  u32 asked = 0;  ///< what precision was followed back from here for before, see prune/backtrack.hpp
+  u32 flags = 0;        ///< hist:: bits
+  u32 asked = 0;        ///< what precision was followed back from here for before, see prune/backtrack.hpp
   u64 linked_regs = 0;  ///< up to six linked registers, prune/linked.hpp
 };
 namespace hist {

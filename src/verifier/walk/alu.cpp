@@ -143,13 +143,14 @@ Status Walk::adjust_registers(const Insn& insn) {
     dst = regs()[insn.src];
   if (dst.type == Base::arena) return passed;  // 32 bits, wherever they point: any arithmetic will do
   if (!is_reg_source(insn.code)) {
+    const auto value = static_cast<u64>(s64{insn.imm});
+    if (dst.is_scalar()) return adjust_scalars(insn, dst, Scalar::constant(value));
     RegState constant;
-    mark_known(constant, static_cast<u64>(s64{insn.imm}));
-    if (dst.is_scalar()) return adjust_scalars(insn, dst, constant);
+    mark_known(constant, value);
     const RegState ptr = dst;
     return adjust_pointer(insn, ptr, constant);
   }
-  const RegState src = regs()[insn.src];
+  const RegState& src = regs()[insn.src];  // may be dst
   if (!src.is_scalar()) {
     if (!dst.is_scalar()) {
       if (op_of(insn.code) == op::SUB) {  // the distance between two pointers
@@ -167,15 +168,16 @@ Status Walk::adjust_registers(const Insn& insn) {
     const RegState ptr = dst;
     return adjust_pointer(insn, ptr, src);
   }
-  return adjust_scalars(insn, dst, src);
+  return adjust_scalars(insn, dst, src.num);
 }
 
-Status Walk::adjust_scalars(const Insn& insn, RegState& dst, const RegState& src) {
-  if (!alu_is_computable(insn, src.num)) {
+/// `src` may be the number of `dst`.
+Status Walk::adjust_scalars(const Insn& insn, RegState& dst, const Scalar& src) {
+  if (!alu_is_computable(insn, src)) {
     mark_unknown(dst);
     return passed;
   }
-  if (const Fork fork = needs_fork(insn, dst.num, src.num); fork != Fork::none) {
+  if (const Fork fork = needs_fork(insn, dst.num, src); fork != Fork::none) {
     State* other = nullptr;
     CHECK(push_path(e.insn_idx, e.insn_idx, other));
     RegState& other_dst = other->regs()[insn.dst];
@@ -190,22 +192,22 @@ Status Walk::adjust_scalars(const Insn& insn, RegState& dst, const RegState& src
     }
   }
   if (!is_alu64(insn) && dst.num.umax > UINT32_MAX) clear_id(dst);  // the result loses the upper half
-  alu(insn, dst.num, src.num);
+  alu(insn, dst.num, src);
   link_after_add(insn, dst, src);
   return passed;
 }
 
 /// `r1 = r2; r1 += K` leaves r1 linked to r2 at distance K; any other change cuts the link.
-void Walk::link_after_add(const Insn& insn, RegState& dst, const RegState& src) {
+void Walk::link_after_add(const Insn& insn, RegState& dst, const Scalar& src) {
   const bool alu32 = !is_alu64(insn);
   const u8 operation = op_of(insn.code);
   const bool same_reg = is_reg_source(insn.code) && insn.src == insn.dst;
-  if ((operation != op::ADD && operation != op::SUB) || dst.id == 0 || same_reg || !src.num.is_const(alu32) ||
+  if ((operation != op::ADD && operation != op::SUB) || dst.id == 0 || same_reg || !src.is_const(alu32) ||
       (dst.id & id_add_const) != 0) {
     clear_id(dst);
     return;
   }
-  const u64 value = src.num.const_value(alu32);
+  const u64 value = src.const_value(alu32);
   const auto wide = static_cast<s64>(value);
   if (!alu32 && (wide < INT32_MIN || wide > INT32_MAX)) return clear_id(dst);
   s32 distance = static_cast<s32>(value);

@@ -67,17 +67,14 @@ void Walk::prepare_entry(u32 subprog) {
   scratched.all();
 }
 
-/// Releases every state of the subprogram that was walked.
+/// Forgets every state of the subprogram that was walked.
 void Walk::drop_paths() {
-  for (const PendingPath& path : pending) e.pool.release(path.state);
   pending.clear();
-  if (e.cur != nullptr) e.pool.release(e.cur);
   e.cur = nullptr;
-  explored.release_all(e.pool);
-  for (SccVisit& visit : scc_visits)
-    for (State* state : visit.backedges) e.pool.release(state);
+  explored.forget_all();
   scc_visits.clear();
   backedge_count = 0;
+  e.pool.forget_all();
 }
 
 Status Walk::loop() {
@@ -109,7 +106,7 @@ Status Walk::loop() {
                                                                                  : step(insn));
       } else {
         CHECK(step(insn));
-        if (throws(insn)) CHECK(leave_by_exception(path_ends));
+        if (insn.code == (op::JMP | op::CALL) && throws(insn)) CHECK(leave_by_exception(path_ends));
       }
       live.end_insn();
       if (!path_ends && !insn_idx_set) ++e.insn_idx;

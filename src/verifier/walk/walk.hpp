@@ -98,8 +98,8 @@ class Walk {
   void mov_register(const isa::Insn& insn);
   Status check_binary(const isa::Insn& insn);
   Status adjust_registers(const isa::Insn& insn);
-  Status adjust_scalars(const isa::Insn& insn, RegState& dst, const RegState& src);
-  void link_after_add(const isa::Insn& insn, RegState& dst, const RegState& src);
+  Status adjust_scalars(const isa::Insn& insn, RegState& dst, const Scalar& src);
+  void link_after_add(const isa::Insn& insn, RegState& dst, const Scalar& src);
   Status adjust_pointer(const isa::Insn& insn, const RegState& ptr, const RegState& off);
   Status check_sane_offset(const RegState& reg, RegType type);
   void add_to_pointer(RegState& dst, const RegState& ptr, const RegState& off);
