@@ -20,9 +20,9 @@ struct ExploredState {
   bool cleaned = false;    ///< its paths are done, dead registers and slots are dropped: it stays as it is
   u8 differing_frame = 0;  ///< the register's
   u8 differing_reg = reg_count;  ///< reg_count: none
-  RegType type{};          ///< the register's
-  u8 changing_reg = 0;     ///< of the innermost frame: what changed when a path last came back here
-  u64 umin = 0, umax = 0;  ///< an equal register's numbers lie within; 0 and ~0 where they do not count
+  RegType type{};                ///< the register's
+  u8 changing_reg = 0;           ///< of the innermost frame: what changed when a path last came back here
+  u64 umin = 0, umax = 0;        ///< an equal register's numbers lie within; 0 and ~0 where they do not count
 
   /// By that register alone `cur` does not equal it, whatever else holds.
   [[nodiscard]] bool differs_plainly(const State& cur) const {
