@@ -57,13 +57,13 @@ void read_log(Verdict& verdict) {
     const std::size_t end = rest.find('\n');
     const std::string_view line = rest.substr(0, end);
     rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-    // A message without newline has the statistics on its own line.
+    // A message without newline has the statistics on its own line, at level 4 the time.
     const std::size_t at = line.find("processed ");
     if (at != std::string_view::npos && line.find(" insns (limit ") != std::string_view::npos) {
       verdict.processed = std::strtoull(line.data() + at + 10, nullptr, 10);
       if (at != 0) last = line.substr(0, at);
     } else if (!line.empty() && !is_besides(line)) {
-      last = line;
+      last = line.substr(0, line.find("verification time "));
     }
   }
   if (verdict.code != 0) verdict.message = last;
