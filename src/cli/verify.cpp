@@ -28,6 +28,10 @@ Outcome<VerifyRequest> take_request(Args& args) {
       request.against_linux = true;
     } else if (word == "--btf") {
       request.btf_file = TRY(value());
+    } else if (word == "--target") {
+      request.target_file = TRY(value());
+    } else if (word == "--target-program") {
+      request.target_program = TRY(value());
     } else if (word == "--explain") {
       request.explain = true;
     } else if (word == "--raw") {
@@ -53,6 +57,7 @@ void json_fields(JsonWriter& json, const Verdict& verdict) {
   if (verdict.tag) json.field("tag", std::string_view(tag_text(*verdict.tag)));
   json.field("processed", verdict.processed);
   json.field("time_us", verdict.nanoseconds / 1000);
+  if (verdict.memory != 0) json.field("memory", verdict.memory);
   json.field("message", std::string_view(verdict.message));
   json.field("log", std::string_view(verdict.log));
 }

@@ -69,18 +69,30 @@ void read_log(Verdict& verdict) {
   if (verdict.code != 0) verdict.message = last;
 }
 
-Result<std::shared_ptr<Kernel>> make_kernel(bool linux_kernel, const btf::KernelBtf* types) {
-  if (linux_kernel) return std::make_shared<client::LinuxKernel>();
+/// A kernel to ask; `own`: the same, if it is skep's.
+struct Asked {
+  std::shared_ptr<Kernel> kernel;
+  std::shared_ptr<runtime::UserKernel> own;
+};
+
+Result<Asked> make_kernel(bool linux_kernel, const btf::KernelBtf* types) {
+  if (linux_kernel) return Asked{std::make_shared<client::LinuxKernel>(), nullptr};
   runtime::Config config;
   config.verify_only = true;
   config.kernel_btf = types;
-  return TRY(runtime::UserKernel::create(config));
+  std::shared_ptr<runtime::UserKernel> own = TRY(runtime::UserKernel::create(config));
+  return Asked{own, own};
 }
+
+constexpr u32 log_bytes = UINT32_MAX >> 8;  // what libbpf asks for
+constexpr u32 statistics = 4;               // the log level that prints nothing else
 
 struct Judge {
   const VerifyRequest& request;
   const loader::Environment& environment;
   const btf::KernelBtf& types;
+  const Object* target = nullptr;  ///< what extensions and the like are for
+  u32 target_index = 0;            ///< the program of it
 
   /// A program whose section names no type is tried as those that bare filters usually are; the first that
   /// accepts it counts.
@@ -97,34 +109,66 @@ struct Judge {
     return *std::move(first);
   }
 
+  /// The verdict, with the end of the log where the whole is longer than the buffer: the load has failed with
+  /// ENOSPC then, whatever the verifier said, so it is asked once more.
   Verdict program_as(const Object& object, u32 index, bool linux_kernel, std::optional<ProgType> type) const {
+    Verdict verdict = load_as(object, index, linux_kernel, type, request.log_level);
+    if (verdict.code != ENOSPC || !verdict.judged || request.log_level == statistics) return verdict;
+    return with_log_of(load_as(object, index, linux_kernel, type, statistics), std::move(verdict));
+  }
+
+  static Verdict with_log_of(Verdict verdict, Verdict other) {
+    verdict.log = std::move(other.log);
+    verdict.nanoseconds = other.nanoseconds;
+    return verdict;
+  }
+
+  Verdict load_as(const Object& object, u32 index, bool linux_kernel, std::optional<ProgType> type,
+                  u32 log_level) const {
     Verdict verdict;
-    const auto kernel = make_kernel(linux_kernel, &types);
-    if (!kernel) {
-      verdict.code = kernel.error().code;
-      verdict.message = kernel.error().what;
+    const auto asked = make_kernel(linux_kernel, &types);
+    if (!asked) {
+      verdict.code = asked.error().code;
+      verdict.message = asked.error().what;
       return verdict;
     }
     LastWarning warnings;
     loader::LoadOptions options;
-    options.only_program = index;
     options.ignore_pins = true;
-    options.type = type;
-    if (type == ProgType::xdp) options.attach = AttachType::xdp;
-    options.log_level = request.log_level;
     options.environment = environment;
     options.diagnostics = &warnings;
+    std::optional<loader::LoadedObject> target_object;
+    if (target != nullptr) {
+      options.only_program = target_index;
+      auto loaded = loader::load(*target->spec, *asked->kernel, options);
+      if (!loaded) {
+        verdict.code = loaded.error().code;
+        verdict.message = fmt::format("the target, {}: {}", request.target_file, loaded.error().what);
+        return verdict;
+      }
+      target_object = std::move(*loaded);
+      options.attach_program = target_object->programs.front().handle.fd();
+      options.attach_btf = &*target->spec->btf;
+    }
+    options.only_program = index;
+    options.type = type;
+    if (type == ProgType::xdp) options.attach = AttachType::xdp;
+    options.log_level = log_level;
+    options.max_log_bytes = log_bytes;
+    const auto core_btf = find_core_btf(object, index, warnings);
+    if (core_btf) options.core_btf = &*core_btf;
     options.on_attempt = [&](const loader::Attempt& attempt) {
-      verdict.judged = !attempt.log.empty() || attempt.code == 0 || request.log_level == 0;
+      verdict.judged = !attempt.log.empty() || attempt.code == 0 || log_level == 0;
       verdict.code = attempt.code;
       verdict.nanoseconds = attempt.nanoseconds;
       verdict.log = attempt.log;
       verdict.message = attempt.code == 0 ? std::string() : attempt.message;
+      if (asked->own != nullptr) verdict.memory = asked->own->verifier_memory();
       read_log(verdict);
     };
-    const auto loaded = loader::load(*object.spec, **kernel, options);
+    const auto loaded = loader::load(*object.spec, *asked->kernel, options);
     if (loaded && !loaded->programs.empty())
-      if (const auto info = (*kernel)->prog_info(loaded->programs.front().handle.fd()))
+      if (const auto info = asked->kernel->prog_info(loaded->programs.front().handle.fd()))
         verdict.tag = info->tag;
     if (!loaded && !verdict.judged) {
       verdict.code = loaded.error().code;
@@ -133,25 +177,43 @@ struct Judge {
     return verdict;
   }
 
+  /// The types that the program itself names a file of, beside its object.
+  static std::optional<btf::Btf> find_core_btf(const Object& object, u32 index, LastWarning& warnings) {
+    const std::string_view name = loader::core_btf_of(*object.spec, object.spec->programs[index]);
+    if (name.empty()) return std::nullopt;
+    const auto directory = object.path.substr(0, object.path.rfind('/') + 1);
+    auto read = loader::read_btf_file(directory + std::string(name));
+    if (read) return std::move(*read);
+    warnings.message(loader::Level::warning, fmt::format("{}{}: {}", directory, name, read.error().what));
+    return std::nullopt;
+  }
+
   Verdict raw(const ProgramSpec& spec, bool linux_kernel) const {
+    Verdict verdict = load_raw(spec, linux_kernel, request.log_level);
+    if (verdict.code != ENOSPC || !verdict.judged || request.log_level == statistics) return verdict;
+    return with_log_of(load_raw(spec, linux_kernel, statistics), std::move(verdict));
+  }
+
+  Verdict load_raw(const ProgramSpec& spec, bool linux_kernel, u32 log_level) const {
     Verdict verdict;
-    const auto kernel = make_kernel(linux_kernel, &types);
-    if (!kernel) {
-      verdict.code = kernel.error().code;
-      verdict.message = kernel.error().what;
+    const auto asked = make_kernel(linux_kernel, &types);
+    if (!asked) {
+      verdict.code = asked.error().code;
+      verdict.message = asked.error().what;
       return verdict;
     }
     Log log;
-    const LogRequest want{.level = request.log_level, .size = request.log_level == 0 ? 0 : UINT32_MAX >> 8};
+    const LogRequest want{.level = log_level, .size = log_level == 0 ? 0 : log_bytes};
     const auto begin = std::chrono::steady_clock::now();
-    const auto loaded = (*kernel)->prog_load(spec, want, &log);
+    const auto loaded = asked->kernel->prog_load(spec, want, &log);
     verdict.nanoseconds = static_cast<u64>((std::chrono::steady_clock::now() - begin).count());
+    if (asked->own != nullptr) verdict.memory = asked->own->verifier_memory();
     verdict.log = std::move(log.text);
     verdict.code = loaded ? 0 : loaded.error().code;
     if (!loaded) verdict.message = loaded.error().what;
     if (loaded)
-      if (const auto info = (*kernel)->prog_info(loaded->fd())) verdict.tag = info->tag;
-    verdict.judged = loaded || !verdict.log.empty() || request.log_level == 0;
+      if (const auto info = asked->kernel->prog_info(loaded->fd())) verdict.tag = info->tag;
+    verdict.judged = loaded || !verdict.log.empty() || log_level == 0;
     read_log(verdict);
     return verdict;
   }
@@ -259,6 +321,33 @@ loader::MachineEnvironment environment_of(const std::vector<Object>& objects) {
   return all;
 }
 
+Object open_to_judge(const std::string& path) {
+  Object object;
+  object.path = path;
+  LastWarning warnings;
+  auto spec = loader::open_object(path, &warnings, true);
+  if (spec)
+    loader::prepare_to_judge(object.spec.emplace(std::move(*spec)));
+  else
+    object.error = warnings.first.empty() ? spec.error().what : warnings.first;
+  return object;
+}
+
+/// The program that --target and --target-program name.
+Outcome<void> choose_target(const VerifyRequest& request, const Object& target, Judge& judge) {
+  if (!target.spec) return refuse(fmt::format("{}: {}", request.target_file, target.error));
+  const auto& programs = target.spec->programs;
+  const auto named = std::ranges::find_if(programs, [&](const loader::ProgramDef& def) {
+    return request.target_program.empty() || def.name == request.target_program;
+  });
+  if (named == programs.end())
+    return refuse(fmt::format("{}: no program '{}'", request.target_file, request.target_program));
+  if (!target.spec->btf) return refuse(fmt::format("{}: no BTF", request.target_file));
+  judge.target = &target;
+  judge.target_index = static_cast<u32>(named - programs.begin());
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string_view> differences(const Verdict& a, const Verdict& b) {
@@ -274,16 +363,7 @@ std::vector<std::string_view> differences(const Verdict& a, const Verdict& b) {
 Outcome<void> verify_all(const VerifyRequest& request,
                          const std::function<void(const ProgramVerdict&)>& found) {
   std::vector<Object> objects;
-  for (const std::string& path : request.objects) {
-    Object& object = objects.emplace_back();
-    object.path = path;
-    LastWarning warnings;
-    auto spec = loader::open_object(path, &warnings, true);
-    if (spec)
-      loader::prepare_to_judge(object.spec.emplace(std::move(*spec)));
-    else
-      object.error = warnings.first.empty() ? spec.error().what : warnings.first;
-  }
+  for (const std::string& path : request.objects) objects.push_back(open_to_judge(path));
   loader::MachineEnvironment machine = environment_of(objects);
   std::optional<btf::Btf> read;
   if (!request.btf_file.empty()) {
@@ -301,7 +381,12 @@ Outcome<void> verify_all(const VerifyRequest& request,
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     (void)::setrlimit(RLIMIT_MEMLOCK, &unlimited);
   }
-  const Judge judge{request, machine.environment, types};
+  Judge judge{request, machine.environment, types};
+  Object target;
+  if (!request.target_file.empty()) {
+    target = open_to_judge(request.target_file);
+    TRY(choose_target(request, target, judge));
+  }
   if (!request.raw_file.empty()) return verify_raw(request, judge, found);
   std::vector<Task> tasks = make_tasks(objects, request.program);
   if (tasks.empty()) return refuse(fmt::format("no program '{}' in these objects", request.program));

@@ -22,7 +22,10 @@ struct VerifyRequest {
   bool against_linux = false;
   bool explain = false;
   std::string btf_file;  ///< type information of the kernel, instead of this machine's
-  u32 threads = 0;       ///< 0: as many as there are CPUs
+  /// The object, and the program of it (empty: the first), that extensions, fentry and fexit programs are
+  /// for.
+  std::string target_file, target_program;
+  u32 threads = 0;  ///< 0: as many as there are CPUs
   // --raw: one file of bare instructions instead of objects.
   std::string raw_file;
   ProgType raw_type = ProgType::unspec;
@@ -36,6 +39,7 @@ struct Verdict {
   u64 nanoseconds = 0;  ///< of the load
   std::optional<u64>
       tag;              ///< of an accepted program: a hash of its instructions, as the loader relocated them
+  u64 memory = 0;       ///< bytes that skep's verifier took for its states at most
   std::string message;  ///< the last line before the statistics, or why there is no verdict
   std::string log;
 };

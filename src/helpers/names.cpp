@@ -118,6 +118,8 @@ bool barred_at(ProgType type, AttachType attach, u32 id) {
     case ProgType::tracing:
       return barred_from_tracing(attach, id);
     case ProgType::lsm:
+      if (id == fn_get_attach_cookie || (id >= fn_get_func_arg && id <= fn_get_func_arg_cnt))
+        return attach != AttachType::lsm_mac;  // what a trampoline knows
       return (retval || sockopt || id == fn_get_local_storage) && attach != AttachType::lsm_cgroup;
     default:
       return false;

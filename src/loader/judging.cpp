@@ -45,20 +45,25 @@ u32 flag_of(std::string_view name) {
   return value;
 }
 
-void apply_flag_tags(const btf::Btf& types, ProgramDef& program) {
-  constexpr std::string_view prefix = "comment:test_prog_flags=";
-  const u32 func = types.find(btf::Kind::func, program.name);
+/// What follows `prefix` in each declaration tag of the program's function.
+template <class Use>
+void for_each_tag(const btf::Btf& types, std::string_view function, std::string_view prefix, Use&& use) {
+  const u32 func = types.find(btf::Kind::func, function);
   for (u32 id = 1; func != 0 && id <= types.type_count(); ++id) {
     const btf::Type& tag = types.type(id);
     if (tag.kind != btf::Kind::decl_tag || tag.type != func || tag.component != -1) continue;
-    std::string_view text = types.string(tag.name_off);
-    if (!text.starts_with(prefix)) continue;
-    text.remove_prefix(prefix.size());
+    const std::string_view text = types.string(tag.name_off);
+    if (text.starts_with(prefix)) use(text.substr(prefix.size()));
+  }
+}
+
+void apply_flag_tags(const btf::Btf& types, ProgramDef& program) {
+  for_each_tag(types, program.name, "comment:test_prog_flags=", [&](std::string_view text) {
     if (text.starts_with('!'))
       program.flags &= ~flag_of(text.substr(1));
     else
       program.flags |= flag_of(text);
-  }
+  });
 }
 
 ProgType type_by_words(std::string_view section, std::string_view file) {
@@ -90,6 +95,14 @@ void prepare_to_judge(ObjectSpec& spec) {
     program.type = type_by_words(program.section, file);
     if (program.type == ProgType::xdp) program.expected_attach_type = AttachType::xdp;
   }
+}
+
+std::string_view core_btf_of(const ObjectSpec& spec, const ProgramDef& program) {
+  std::string_view file;
+  if (spec.btf)
+    for_each_tag(*spec.btf, program.name,
+                 "comment:test_btf_path=", [&](std::string_view name) { file = name; });
+  return file;
 }
 
 }  // namespace skep::loader

@@ -19,4 +19,8 @@ namespace skep::loader {
 ///   begin with or hold; a program whose section says nothing keeps ProgType::unspec.
 void prepare_to_judge(ObjectSpec& spec);
 
+/// The file of kernel types that the program is to be relocated by, as the kernel's own tests name it
+/// ("comment:test_btf_path=..."); empty: this machine's.
+[[nodiscard]] std::string_view core_btf_of(const ObjectSpec& spec, const ProgramDef& program);
+
 }  // namespace skep::loader

@@ -13,11 +13,16 @@ namespace skep::loader {
 
 namespace {
 constexpr u32 kLogBytes = UINT32_MAX >> 8;  // libbpf's BPF_LOG_BUF_SIZE
-constexpr u32 kMaxLogBytes = UINT32_MAX >> 2;
 constexpr s32 kPoisonedKfunc =
     2002000000;  // plus the extern's number; libbpf's constants, by which logs are explained
 constexpr s32 kPoisonedCore = 195896080;
 constexpr u8 kCallCode = isa::op::JMP | isa::op::CALL;
+
+bool attaches_to_programs(const ProgramDef& def) {
+  return def.type == ProgType::ext ||
+         (def.type == ProgType::tracing && (def.expected_attach_type == AttachType::trace_fentry ||
+                                            def.expected_attach_type == AttachType::trace_fexit));
+}
 }  // namespace
 
 Result<void> Loading::prepare_program(Program& program) {
@@ -57,6 +62,12 @@ Result<void> Loading::find_attach_target(const ProgramDef& def, ProgramSpec& spe
   if (def.attach_target.empty())
     return failed(EINVAL, fmt::format("prog '{}': no BTF-based attach target is specified in section '{}'",
                                       def.name, def.section));
+  if (options_.attach_btf != nullptr && attaches_to_programs(def)) {
+    spec.attach_prog_fd = options_.attach_program;
+    spec.attach_btf_id = options_.attach_btf->find(btf::Kind::func, def.attach_target);
+    if (spec.attach_btf_id == 0) return not_found("-ESRCH");
+    return {};
+  }
   if (def.type == ProgType::ext)
     return failed(
         ENOTSUP,
@@ -157,8 +168,8 @@ Result<void> Loading::load_program(Program& program) {
       want = {.level = 1, .size = kLogBytes};
       continue;
     }
-    if (loaded.error().code == ENOSPC && want.size < kMaxLogBytes) {
-      want.size = std::min(kMaxLogBytes, want.size * 2);
+    if (loaded.error().code == ENOSPC && want.size < options_.max_log_bytes) {
+      want.size = std::min(options_.max_log_bytes, std::max(want.size * 2, log.true_size));
       continue;
     }
     explain_log(program, log.text);

@@ -51,8 +51,13 @@ struct LoadOptions {
   const btf::Btf* core_btf = nullptr;      ///< `kernel_btf FILE`: for CO-RE instead of the environment's
   std::optional<Environment> environment;  ///< default: this machine's
   Diagnostics* diagnostics = nullptr;
-  std::optional<u32> only_program;  ///< index into ObjectSpec::programs: load it and no other
-  bool ignore_pins = false;         ///< LIBBPF_PIN_BY_NAME maps are made anew and not pinned
+  /// What freplace and fentry programs of the object are for: a loaded program and its BTF, where their
+  /// section's function is looked for.
+  int attach_program = -1;
+  const btf::Btf* attach_btf = nullptr;
+  std::optional<u32> only_program;      ///< index into ObjectSpec::programs: load it and no other
+  bool ignore_pins = false;             ///< LIBBPF_PIN_BY_NAME maps are made anew and not pinned
+  u32 max_log_bytes = UINT32_MAX >> 2;  ///< a longer log is not asked for
   /// Sees each program's load; a refused one is then not tried again for its log.
   std::function<void(const Attempt&)> on_attempt;
 };

@@ -218,8 +218,6 @@ bool supported(ProgType type) {
   switch (type) {
     case ProgType::unspec:
     case ProgType::lirc_mode2:
-    case ProgType::ext:
-    case ProgType::lsm:
       return false;
     default:
       return true;

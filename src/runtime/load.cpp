@@ -17,6 +17,7 @@
 #include "helpers/table.hpp"
 #include "jit/code_memory.hpp"
 #include "maps/slots.hpp"
+#include "progs/prog_type.hpp"
 #include "runtime/sha.hpp"
 #include "runtime/subprograms.hpp"
 
@@ -55,12 +56,15 @@ Result<void> check_attributes(const ProgramSpec& spec, const LogRequest& want) {
   if (!spec.license) return fail(EFAULT, "no license");
   if (spec.type == ProgType::unspec || prog_type_name(spec.type).empty())
     return fail(EINVAL, fmt::format("program type {} does not exist", static_cast<u32>(spec.type)));
+  if (!progs::supported(spec.type))  // as from a kernel that was configured without them
+    return fail(EINVAL, fmt::format("skep does not have programs of type {}", prog_type_name(spec.type)));
   if ((spec.flags & uapi::F_SLEEPABLE) != 0 && !may_be_sleepable(spec.type))
     return fail(EINVAL, fmt::format("{} programs cannot be sleepable", prog_type_name(spec.type)));
   if (spec.ifindex != 0)
     return fail(EINVAL, "programs bound to a device (prog_ifindex) are not supported by skep");
-  const bool attaches_by_btf = spec.type == ProgType::tracing || spec.type == ProgType::struct_ops;
-  if ((spec.attach_btf_id != 0 && !attaches_by_btf) || spec.attach_prog_fd > 0)
+  const bool to_program = spec.type == ProgType::tracing || spec.type == ProgType::ext;
+  const bool attaches_by_btf = to_program || spec.type == ProgType::struct_ops || spec.type == ProgType::lsm;
+  if ((spec.attach_btf_id != 0 && !attaches_by_btf) || (spec.attach_prog_fd > 0 && !to_program))
     return fail(EINVAL, fmt::format("{} programs have no attach target", prog_type_name(spec.type)));
   if (!object_name_ok(spec.name))
     return fail(EINVAL, "program name '" + spec.name + "': at most 15 of [A-Za-z0-9_.]");
@@ -96,12 +100,18 @@ struct References {
   std::shared_ptr<BtfObject> btf;
   std::vector<verifier::FuncInfo> func_info;
   std::vector<verifier::LineInfo> line_info;
+  std::shared_ptr<Program> target_program;
+  std::optional<verifier::TargetProgram> target;
 
   void bind(int fd, const LoadEnvironment& environment) {
     for (const auto& binding : bindings)
       if (binding.fd == fd) return;
     auto map = environment.map_by_fd(fd);
-    if (!map) return;  // the verifier says which instruction has the bad descriptor
+    if (!map) {  // the verifier says which instruction has the bad descriptor
+      const bool standard_stream = fd >= 0 && fd <= 2;
+      if (standard_stream) bindings.push_back({fd, nullptr});  // open, but no map
+      return;
+    }
     auto same = std::ranges::find(maps, *map);
     const auto index = static_cast<std::size_t>(same - maps.begin());
     if (same == maps.end()) {
@@ -112,8 +122,24 @@ struct References {
   }
 };
 
+/// The program that attach_prog_fd names.
+Result<void> resolve_target(const ProgramSpec& spec, const LoadEnvironment& environment, References& refs) {
+  if (spec.attach_prog_fd <= 0) return {};
+  auto program = environment.program_by_fd(spec.attach_prog_fd);
+  if (!program) return fail(EINVAL, fmt::format("descriptor {} is no program's", spec.attach_prog_fd));
+  const Program& target = **program;
+  refs.target = verifier::TargetProgram{.type = target.type,
+                                        .expected_attach_type = target.expected_attach_type,
+                                        .btf = target.btf != nullptr ? &target.btf->btf : nullptr,
+                                        .func_info = target.func_info,
+                                        .functions = target.functions};
+  refs.target_program = *std::move(program);
+  return {};
+}
+
 Result<References> resolve(const ProgramSpec& spec, const LoadEnvironment& environment) {
   References refs;
+  TRY(resolve_target(spec, environment, refs));
   for (std::size_t i = 0; i < spec.insns.size(); ++i) {
     const isa::Insn& insn = spec.insns[i];
     if (!isa::is_ld_imm64(insn)) continue;
@@ -150,6 +176,7 @@ verifier::Input verifier_input(const ProgramSpec& spec, const References& refs, 
   input.cpu_count = environment.cpus;
   input.vmlinux = environment.vmlinux;
   input.attach_btf_id = spec.attach_btf_id;
+  input.target = refs.target ? &*refs.target : nullptr;
   return input;
 }
 
@@ -183,6 +210,18 @@ u64 boot_time_ns() {
 
 u32 memlock_of(std::size_t insns) {
   return static_cast<u32>((bpf_prog_header + insns * sizeof(isa::Insn) + page - 1) / page * page);
+}
+
+/// What programs that are attached to functions of this one must know of them.
+std::vector<verifier::TargetFunction> functions_of(const verifier::Verified& verified,
+                                                   std::span<const verifier::FuncInfo> remaining) {
+  std::vector<verifier::TargetFunction> functions;
+  for (const verifier::FuncInfo& record : remaining) {
+    const auto& all = verified.input().func_info;
+    const auto same = std::ranges::find(all, record.type_id, &verifier::FuncInfo::type_id);
+    functions.push_back(verified.subprogs()[static_cast<std::size_t>(same - all.begin())].as_target);
+  }
+  return functions;
 }
 
 /// Machine code where the machine has a JIT, else what the interpreter runs.
@@ -231,6 +270,9 @@ Result<void> check_runnable(const verifier::Verified& verified) {
   if (input.type == ProgType::tracing)
     return fail(EOPNOTSUPP,
                 "skep has no kernel functions and tracepoints that a tracing program could be attached to");
+  if (input.type == ProgType::lsm)
+    return fail(EOPNOTSUPP, "skep has no hooks of the kernel's security that a program could be attached to");
+  if (input.type == ProgType::ext) return fail(EOPNOTSUPP, "skep cannot replace functions of programs yet");
   const btf::Btf* types = input.vmlinux != nullptr ? input.vmlinux->types() : nullptr;
   const auto& insns = verified.insns();
   for (std::size_t i = 0; i < insns.size(); ++i) {
@@ -332,6 +374,8 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
 
   const auto verified = verifier::verify(verifier_input(spec, refs, program->gpl_compatible, environment),
                                          {want.level, want.size});
+  if (environment.verifier_memory)
+    environment.verifier_memory(verified ? verified->memory() : verified.error().memory);
   if (!verified) {
     give_log(log, verified.error().log);
     return fail(verified.error().code, verified.error().message);
@@ -341,7 +385,13 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->type = spec.type;
   program->name = spec.name;
   program->verified_insns = verified->processed_insns();
-  if (environment.verify_only) return program;
+  if (environment.verify_only) {
+    program->expected_attach_type = spec.expected_attach_type;
+    program->btf = refs.btf;
+    program->func_info = refs.func_info;
+    program->functions = functions_of(*verified, program->func_info);
+    return program;
+  }
   if (auto ok = check_helpers_present(*verified, log); !ok) return std::unexpected(std::move(ok).error());
 
   if (auto ok = check_runnable(*verified); !ok) return std::unexpected(std::move(ok).error());
@@ -371,6 +421,7 @@ Result<std::shared_ptr<Program>> load_program(const ProgramSpec& spec, const Log
   program->keeper.program = program;
   program->btf = refs.btf;
   program->func_info = translated.func_info();
+  program->functions = functions_of(*verified, program->func_info);
   program->line_info = translated.line_info();
   program->memlock = memlock_of(std::max(spec.insns.size(), translated.insns().size()));
   program->subprogs = subprograms(translated, *program, environment.tag_hash);

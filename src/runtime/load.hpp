@@ -13,12 +13,14 @@ enum class TagHash : u8 { sha256, sha1 };
 struct LoadEnvironment {
   std::function<Result<maps::MapRef>(int fd)> map_by_fd;
   std::function<Result<std::shared_ptr<BtfObject>>(int fd)> btf_by_fd;
+  std::function<Result<std::shared_ptr<Program>>(int fd)> program_by_fd;
   TagHash tag_hash = TagHash::sha256;
   u32 uid = 0;
   bool no_jit = false;       ///< interpret
   bool harden = false;       ///< jit::Options::harden
   bool verify_only = false;  ///< make no code: the program cannot run
   std::shared_ptr<jit::CodePool> code_pool;
+  std::function<void(u64 bytes)> verifier_memory;  ///< if set: told what the verifier's states took at most
   u32 cpus = 1;                             ///< possible CPUs: what bpf_get_smp_processor_id() stays below
   const btf::KernelBtf* vmlinux = nullptr;  ///< the kernel's types, for programs that name them
 };

@@ -55,6 +55,8 @@ class Program {
   std::vector<SubprogInfo> subprogs;
   std::vector<verifier::FuncInfo> func_info;
   std::vector<verifier::LineInfo> line_info;
+  std::vector<verifier::TargetFunction>
+      functions;                           ///< one for each of `func_info`: for who is attached to it
   std::optional<jit::Compiled> compiled;   ///< the machine code, or
   std::optional<vm::Code> code;            ///< what the interpreter runs where there is none
   Entry counted{}, interpreted{};          ///< what burst_entry() calls one by one

@@ -103,6 +103,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   LoadEnvironment environment;
   environment.map_by_fd = [this](int fd) { return map(fd); };
   environment.btf_by_fd = [this](int fd) { return btf(fd); };
+  environment.program_by_fd = [this](int fd) { return program(fd); };
   environment.tag_hash = tag_hash_;
   environment.uid = uid_;
   environment.no_jit = no_jit_;
@@ -111,6 +112,7 @@ Result<Handle> UserKernel::prog_load(const ProgramSpec& spec, const LogRequest& 
   environment.code_pool = code_pool_;
   environment.cpus = percpu_->cpus();
   environment.vmlinux = kernel_btf_;
+  environment.verifier_memory = [this](u64 bytes) { verifier_memory_ = bytes; };
   auto loaded = TRY(load_program(spec, want, log, environment));
   const Lock lock(mutex_);
   loaded->id = programs_.add(loaded);

@@ -111,6 +111,8 @@ class UserKernel final : public Kernel {
   /// Runs a syscall program once, `memory` its context: all 64 bits of R0. EINVAL: another type, or it reads
   /// beyond `memory`.
   Result<u64> run_on_memory(int prog, std::span<std::byte> memory, RunContext& context);
+  /// Bytes that the verifier's states took for the last program that was loaded or refused.
+  [[nodiscard]] u64 verifier_memory() const { return verifier_memory_; }
   /// What a worker that is CPU `cpu` runs programs with.
   [[nodiscard]] RunContext run_context(u32 cpu);
   /// The counters of the XDP hook at an interface. ENOENT: it has no program.
@@ -185,6 +187,7 @@ class UserKernel final : public Kernel {
   bool verify_only_;
   btf::KernelBtf vmlinux_;
   const btf::KernelBtf* kernel_btf_;
+  std::atomic<u64> verifier_memory_{0};
   std::shared_ptr<jit::CodePool> code_pool_ = std::make_shared<jit::CodePool>();  ///< programs share it
   TraceSink* sink_;                                                               ///< trace_, or the Config's
   u32 uid_;

@@ -57,6 +57,7 @@ struct SubprogAux {
   bool is_callback = false;
   bool is_async_callback = false;
   bool args_cached = false;
+  bool unreliable = false;  ///< it is called with something else than its BTF says
   u8 arg_count = 0;
   GlobalArg args[5];
 };

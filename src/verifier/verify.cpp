@@ -112,6 +112,18 @@ void print_statistics(Env& env, bool accepted) {
       env.insn_processed, limits::max_insns, env.max_states_per_insn, env.total_states, env.peak_states));
 }
 
+/// An extension has the rights and the context of what it extends (kernel: check_attach_btf_id() gives it the
+/// target's verifier_ops).
+Input in_place_of_target(const Input& input) {
+  Input judged = input;
+  if (input.type == ProgType::ext && input.target != nullptr) {
+    judged.is_extension = true;
+    judged.type = input.target->type;
+    judged.expected_attach_type = input.target->expected_attach_type;
+  }
+  return judged;
+}
+
 Rejection reject(Env& env, int code, LogOutput log) {
   Rejection r;
   r.code = code;
@@ -166,20 +178,23 @@ Verified Builder::build(const Input& input, Env& env, LogOutput log) {
   }
   for (u32 s = 0; s < env.program.subprog_count(); ++s) {
     const SubprogNotes& notes = env.program.subprogs[s];
+    const TargetFunction as_target{env.subprog_aux[s].unreliable, notes.changes_pkt_data, notes.might_sleep,
+                                   s != 0 && s == env.program.exception_callback};
     v.subprogs_.push_back({notes.start, env.subprog_aux[s].stack_depth, notes.is_global, notes.has_tail_call,
-                           notes.is_callback, std::string(notes.name)});
+                           notes.is_callback, as_target, std::string(notes.name)});
   }
   return v;
 }
 
 std::expected<Verified, Rejection> verify(const Input& input, const LogOptions& options) {
-  Env env(input, options);
+  const Input judged = in_place_of_target(input);
+  Env env(judged, options);
   Status status;
-  if (!progs::supported(input.type)) {
+  if (!progs::supported(judged.type)) {
     status =
-        env.reject(EOPNOTSUPP, "skep does not verify programs of type {} yet\n", prog_type_name(input.type));
+        env.reject(EOPNOTSUPP, "skep does not verify programs of type {} yet\n", prog_type_name(judged.type));
   } else {
-    status = Status(run_front(input, env.program, env.log));
+    status = Status(run_front(judged, env.program, env.log));
     if (status.ok()) status = walk_program(env);
   }
   print_statistics(env, status.ok());

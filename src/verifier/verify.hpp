@@ -39,6 +39,25 @@ using HelperLookup = const helpers::Contract* (*)(ProgType type, AttachType atta
 /// The UAPI name of helper `id` ("bpf_map_lookup_elem"), known whether or not implemented; "unknown" if none.
 using HelperName = std::string_view (*)(u32 id);
 
+/// A function of a loaded program, as others that are attached to it or replace it see it (kernel: what
+/// bpf_func_info_aux and the subprograms' bpf_prog_aux say).
+struct TargetFunction {
+  bool unreliable = false;  ///< its BTF does not say what it is called with
+  bool changes_pkt_data = false;
+  bool might_sleep = false;
+  bool exception_callback = false;
+};
+/// The loaded program that the program is attached to, or whose function it replaces (attach_prog_fd).
+struct TargetProgram {
+  ProgType type = ProgType::unspec;
+  AttachType expected_attach_type{};
+  ProgType extended_type = ProgType::unspec;  ///< of an extension: the type of what it replaces
+  const btf::Btf* btf = nullptr;
+  std::span<const FuncInfo> func_info;
+  std::span<const TargetFunction> functions;  ///< one for each of `func_info`
+  bool attached_to_tracing = false;           ///< it is a tracing program on a tracing program itself
+};
+
 struct Input {
   ProgType type = ProgType::unspec;
   AttachType expected_attach_type{};
@@ -53,9 +72,11 @@ struct Input {
   HelperLookup helper = nullptr;
   HelperName helper_name = nullptr;
   const btf::KernelBtf* vmlinux = nullptr;  ///< the kernel's types; parsed only if the program needs them
-  u32 attach_btf_id = 0;                    ///< tracing: the function or tracepoint type in `vmlinux`
-  u64 memory_limit = u64{4} << 30;          ///< bytes of states; a program that needs more is refused: ENOMEM
-  u32 cpu_count = 1;                        ///< possible CPUs: what bpf_get_smp_processor_id() stays below
+  u32 attach_btf_id = 0;  ///< the function or tracepoint type, in `vmlinux` or `target`'s BTF
+  const TargetProgram* target = nullptr;
+  bool is_extension = false;  ///< set by verify(): `type` and hook are those of the program that it extends
+  u64 memory_limit = u64{4} << 30;  ///< bytes of states; a program that needs more is refused: ENOMEM
+  u32 cpu_count = 1;                ///< possible CPUs: what bpf_get_smp_processor_id() stays below
 };
 
 struct LogOptions {
@@ -116,6 +137,7 @@ struct Subprog {
   bool is_global = false;
   bool has_tail_call = false;
   bool is_callback = false;
+  TargetFunction as_target;
   std::string name;
 };
 

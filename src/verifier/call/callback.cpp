@@ -107,6 +107,7 @@ Status Walk::set_callback_args(const CallMeta& meta, const RegState* caller, Fra
 /// A path that enters the callback, to be walked later; the current one goes on behind the call.
 Status Walk::push_callback(const CallMeta& meta) {
   const u32 start = e.program.subprogs[meta.subprogno].start;
+  (void)check_signature(meta.subprogno);
   e.subprog_aux[meta.subprogno].is_callback = true;
   State* path = nullptr;
   CHECK(push_path(start, e.insn_idx, path));
@@ -130,6 +131,7 @@ Status Walk::push_callback(const CallMeta& meta) {
 
 /// A callback that runs when the program has long ended: walked by itself, with a stack of its own.
 Status Walk::push_async_callback(const CallMeta& meta) {
+  (void)check_signature(meta.subprogno);
   SubprogAux& sub = e.subprog_aux[meta.subprogno];
   sub.is_callback = true;
   sub.is_async_callback = true;

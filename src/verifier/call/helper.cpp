@@ -43,7 +43,7 @@ Status Walk::check_helper_known(s32 func_id, const helpers::Contract*& contract)
   contract = e.input.helper != nullptr
                  ? e.input.helper(e.input.type, e.input.expected_attach_type, static_cast<u32>(func_id))
                  : nullptr;
-  if (contract != nullptr && !iterator_lacks(func_id) && !table_lacks(func_id)) return passed;
+  if (contract != nullptr && !target_lacks(func_id) && !table_lacks(func_id)) return passed;
   return e.reject(EINVAL, "program of this type cannot use helper {}\n", helper_text(func_id));
 }
 

@@ -87,6 +87,7 @@ constexpr TypeList types_for(Arg kind) {
 
 bool is_null(const RegState& reg) { return reg.is_const() && reg.num.var_off.value == 0; }
 bool nullable(const ArgSpec& spec) { return (spec.flags & helpers::maybe_null) != 0; }
+bool is_size(Arg kind) { return kind == Arg::const_size || kind == Arg::const_size_or_zero; }
 Access access_of(const ArgSpec& spec) {
   return (spec.flags & (helpers::mem_write | helpers::uninit)) != 0 ? Access::write : Access::read;
 }
@@ -133,7 +134,8 @@ Status Walk::check_helper_arg(u32 arg, const helpers::Contract& contract, CallMe
   if (reg.type.is_packet() && reg.type.flags == 0 && !may_access_packet(&meta, Access::read))
     return e.reject(EACCES, "helper access to the packet is not allowed\n");
   if (is_null(reg) && nullable(spec)) {
-    CHECK(mark_precise(regno));
+    // Memory of no bytes may be anywhere; its size, made precise, says so.
+    if (arg == 4 || !is_size(contract.args[arg + 1].kind)) CHECK(mark_precise(regno));
   } else {
     CHECK(check_arg_type(regno, spec, meta));
     CHECK(check_arg_offset(reg, regno, spec));

@@ -17,6 +17,18 @@ namespace {
 namespace arg_tag {
 constexpr u32 ctx = 1, nonnull = 2, trusted = 4, untrusted = 8, nullable = 16, arena = 32;
 }
+
+bool is_arg_tag(const btf::Btf& types, u32 id, u32 func_id, u32 index) {
+  const btf::Type& tag = types.type(id);
+  return tag.kind == Kind::decl_tag && tag.type == func_id && tag.component == static_cast<s32>(index) &&
+         types.string(tag.name_off).starts_with("arg:");
+}
+
+bool has_arg_tags(const btf::Btf& types, u32 func_id, u32 index) {
+  for (u32 id = 1; id <= types.type_count(); ++id)
+    if (is_arg_tag(types, id, func_id, index)) return true;
+  return false;
+}
 }  // namespace
 
 Status Walk::check_subprog_call(const isa::Insn& insn) {
@@ -24,7 +36,22 @@ Status Walk::check_subprog_call(const isa::Insn& insn) {
   if (found < 0)
     return e.reject(EFAULT, "no program starts at insn {}\n", e.insn_idx + static_cast<u32>(insn.imm) + 1);
   const auto subprog = static_cast<u32>(found);
-  return is_global(subprog) ? check_global_call(subprog) : enter_subprog(subprog);
+  const Status fits = check_signature(subprog);
+  if (is_global(subprog)) return check_global_call(subprog, fits);
+  return fits.code() == EFAULT ? fits : enter_subprog(subprog);
+}
+
+/// What a function is called with fits its BTF. If not, the log says so, and programs that are attached to
+/// the function cannot rely on its BTF; only global functions are refused for it (kernel:
+/// btf_check_subprog_call()).
+Status Walk::check_signature(u32 subprog) {
+  SubprogAux& sub = e.subprog_aux[subprog];
+  if (!is_global(subprog) && (e.input.btf == nullptr || e.program.subprogs[subprog].type_id == 0))
+    return passed;
+  if (sub.unreliable) return Status(EINVAL);
+  const Status status = check_global_args(subprog);
+  sub.unreliable = !status.ok();
+  return status;
 }
 
 Status Walk::enter_subprog(u32 subprog) {
@@ -54,7 +81,8 @@ Status Walk::enter_subprog(u32 subprog) {
   return passed;
 }
 
-Status Walk::check_global_call(u32 subprog) {
+/// `fits`: what check_signature() said.
+Status Walk::check_global_call(u32 subprog, Status fits) {
   const std::string_view name = e.program.subprogs[subprog].name;
   if (e.cur->active_locks != 0)
     return e.reject(
@@ -66,9 +94,9 @@ Status Walk::check_global_call(u32 subprog) {
                     "global functions that may sleep are not allowed in non-sleepable context,\n"
                     "i.e., in a RCU/IRQ/preempt-disabled section, or in\n"
                     "a non-sleepable BPF program context\n");
-  if (const Status args = check_global_args(subprog); !args.ok()) {
+  if (!fits.ok()) {
     (void)e.reject(EINVAL, "Caller passes invalid args into func#{} ('{}')\n", subprog, name);
-    return args;
+    return fits;
   }
   e.log.trace("Func#{} ('{}') is global and assumed valid.\n", subprog, name);
   if (e.program.subprogs[subprog].changes_pkt_data) clear_packet_pointers();
@@ -85,11 +113,8 @@ Status Walk::read_arg_tags(const btf::Btf& types, u32 func_id, u32 index, u32& t
       {"nullable", arg_tag::nullable}, {"arena", arg_tag::arena},     {"untrusted", arg_tag::untrusted}};
   tags = 0;
   for (u32 id = 1; id <= types.type_count(); ++id) {
-    const btf::Type& tag = types.type(id);
-    if (tag.kind != Kind::decl_tag || tag.type != func_id || tag.component != static_cast<s32>(index))
-      continue;
-    const std::string_view text = types.string(tag.name_off);
-    if (!text.starts_with("arg:")) continue;
+    if (!is_arg_tag(types, id, func_id, index)) continue;
+    const std::string_view text = types.name(id);
     const auto* const found =
         std::ranges::find(known, text.substr(4), &std::pair<std::string_view, u32>::first);
     if (found == std::end(known)) return e.reject(EOPNOTSUPP, "arg#{} has unsupported set of tags\n", index);
@@ -188,7 +213,45 @@ Status Walk::prepare_untrusted_arg(const btf::Btf& types, u32 target, u32 index,
   return passed;
 }
 
-/// The arguments of a global function by its BTF (kernel: btf_prepare_func_args()).
+/// Static functions may have any arguments; BTF says enough of numbers and contexts alone.
+Status Walk::prepare_static_args(u32 subprog) {
+  SubprogAux& sub = e.subprog_aux[subprog];
+  const btf::Btf& types = *e.input.btf;
+  const u32 func_id = e.program.subprogs[subprog].type_id;
+  const btf::Type& proto = types.type(types.type(func_id).type);
+  const auto params = types.entries(proto);
+  const auto is_number = [&](u32 id) {
+    const Kind kind = types.type(types.skip_modifiers(id)).kind;
+    return kind == Kind::int_ || btf::is_any_enum(kind);
+  };
+  if (params.size() > 5 || !is_number(proto.type)) return Status(EINVAL);
+  for (u32 i = 0; i < params.size(); ++i) {
+    if (has_arg_tags(types, func_id, i))
+      return e.reject(EOPNOTSUPP, "arg#{} type tag is not supported in static functions\n", i);
+    const u32 id = types.skip_modifiers(params[i].type);
+    const btf::Type& type = types.type(id);
+    sub.args[i] = {};
+    if (is_number(id)) continue;
+    if (type.kind != Kind::ptr) return Status(EINVAL);
+    const btf::Type& pointee = types.type(types.skip_modifiers(type.type));
+    if (kfunc::is_context_type(types, type, e.input.type))
+      sub.args[i].kind = GlobalArg::Kind::ctx;
+    else if (pointee.kind == Kind::struct_ && types.string(pointee.name_off) == "bpf_dynptr")
+      sub.args[i].kind = GlobalArg::Kind::dynptr;
+    else
+      return Status(EINVAL);
+  }
+  sub.arg_count = static_cast<u8>(params.size());
+  sub.args_cached = true;
+  return passed;
+}
+
+/// The arguments of a function by its BTF (kernel: btf_prepare_func_args()).
+Status Walk::prepare_args(u32 subprog) {
+  if (e.subprog_aux[subprog].args_cached) return passed;
+  return is_global(subprog) || subprog == 0 ? prepare_global_args(subprog) : prepare_static_args(subprog);
+}
+
 Status Walk::prepare_global_args(u32 subprog) {
   SubprogAux& sub = e.subprog_aux[subprog];
   if (sub.args_cached) return passed;
@@ -225,7 +288,7 @@ Status Walk::prepare_global_args(u32 subprog) {
 
 /// The registers of a call fit the function's signature (kernel: btf_check_func_arg_match()).
 Status Walk::check_global_args(u32 subprog) {
-  CHECK(prepare_global_args(subprog));
+  CHECK(prepare_args(subprog));
   const SubprogAux& sub = e.subprog_aux[subprog];
   for (u32 i = 0; i < sub.arg_count; ++i) CHECK(check_global_arg(i, sub.args[i]));
   return passed;
@@ -282,7 +345,7 @@ Status Walk::set_global_args(u32 subprog) {
   e.log.trace("Validating {}() func#{}...\n", e.program.subprogs[subprog].name, subprog);
   CHECK(prepare_global_args(subprog));
   const SubprogAux& sub = e.subprog_aux[subprog];
-  if (subprog == e.program.exception_callback &&
+  if (subprog != 0 && subprog == e.program.exception_callback &&
       (sub.arg_count != 1 || sub.args[0].kind != GlobalArg::Kind::anything))
     return e.reject(EINVAL, "exception cb only supports single integer argument\n");
   for (u32 i = 0; i < sub.arg_count; ++i) set_global_arg(regs()[i + 1], sub.args[i]);

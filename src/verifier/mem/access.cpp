@@ -254,7 +254,7 @@ Status Walk::check_mem_access(u32 regno, s32 insn_off, u32 size, Access access, 
 Status Walk::check_ctx_access(u32 regno, s32 off, u32 size, Access access, s32 value_regno,
                               bool sign_extend) {
   CHECK(check_pointer_unmodified(regs()[regno], regno, false));
-  if (e.program.attach.proto != nullptr) return check_attach_context(off, size, access, value_regno);
+  if (e.program.attach.btf != nullptr) return check_attach_context(off, size, access, value_regno);
   const auto found = progs::ctx_access(e.input.type, e.input.expected_attach_type, off, size,
                                        access == Access::write, sign_extend);
   if (!found) {

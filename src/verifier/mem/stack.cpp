@@ -191,6 +191,7 @@ Status Walk::stack_write_variable(Frame& frame, u32 regno, s32 off, u32 size, s3
   const Insn& insn = insns[e.insn_idx];
   const bool zero = value_regno >= 0 ? is_null(regs()[value_regno]) : stores_imm(insn) && insn.imm == 0;
   bool zero_used = false;
+  for (s32 i = min_off; i < max_off; ++i) CHECK(destroy_dynptr_at(frame, static_cast<u32>(-i - 1) / 8));
   check_fastcall_contract(frame, min_off);
   for (s32 i = min_off; i < max_off; ++i) {
     const u32 byte_idx = static_cast<u32>(-i - 1);

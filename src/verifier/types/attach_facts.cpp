@@ -1,7 +1,10 @@
-// What the kernel knows of the arguments of tracing programs beyond their BTF, as Linux 6.18 answers when
-// each is loaded: tracepoint arguments that may be NULL (kernel: raw_tp_null_args and "__nullable"), and what
-// iterators pass.
+// What the kernel knows of the places that programs are attached to beyond their BTF: tracepoint arguments
+// that may be NULL (kernel: raw_tp_null_args and "__nullable") and what iterators pass, as Linux 6.18 answers
+// when each is loaded; functions at which programs may sleep or change the result, by the kernel's lists.
 #include "verifier/types/attach.hpp"
+
+#include <algorithm>
+#include <span>
 
 namespace skep::verifier {
 
@@ -105,6 +108,52 @@ constexpr IterRow iter_args[] = {
     {"unix", {1, Base::btf_id, tf::maybe_null}},
 };
 
+/// `function`: "bpf_iter_" and the target.
+bool iterates(std::string_view function, const IterRow& row) {
+  constexpr std::string_view prefix = "bpf_iter_";
+  return function.starts_with(prefix) && function.substr(prefix.size()) == row.target;
+}
+
+/// kernel: ALLOW_ERROR_INJECTION(), but for system calls and those of check_non_sleepable_error_inject()
+constexpr std::string_view error_injection_functions[] = {"btrfs_check_leaf",
+                                                          "btrfs_check_node",
+                                                          "btrfs_cow_block",
+                                                          "btrfs_search_slot",
+                                                          "btrfs_should_cancel_balance",
+                                                          "io_ctl_init",
+                                                          "open_ctree",
+                                                          "should_fail_bio"};
+constexpr std::string_view injected_without_sleep[] = {"__filemap_add_folio", "should_fail_alloc_page",
+                                                       "should_failslab"};
+/// kernel: the sets of register_btf_fmodret_id_set()
+constexpr std::string_view modifiable_functions[] = {"bpf_fentry_test1", "bpf_modify_return_test",
+                                                     "bpf_modify_return_test2", "bpf_modify_return_test_tp",
+                                                     "update_socket_protocol"};
+constexpr std::string_view untraceable_functions[] = {
+    "__rcu_read_lock",   "__rcu_read_unlock", "migrate_disable",       "migrate_enable",
+    "preempt_count_add", "preempt_count_sub", "rcu_read_unlock_strict"};
+constexpr std::string_view noreturn_functions[] = {"__ia32_sys_exit",
+                                                   "__ia32_sys_exit_group",
+                                                   "__kunit_abort",
+                                                   "__module_put_and_kthread_exit",
+                                                   "__x64_sys_exit",
+                                                   "__x64_sys_exit_group",
+                                                   "do_exit",
+                                                   "do_group_exit",
+                                                   "kthread_complete_and_exit",
+                                                   "kthread_exit",
+                                                   "kunit_try_catch_throw",
+                                                   "make_task_dead"};
+
+bool holds(std::span<const std::string_view> names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+bool is_system_call(std::string_view function) {
+  return function.starts_with("__x64_sys_") || function.starts_with("__ia32_sys_") ||
+         function.starts_with("__ia32_compat_sys_") || function.starts_with("__x64_compat_sys_");
+}
+
 }  // namespace
 
 bool tracepoint_arg_nullable(std::string_view tracepoint, u32 arg) {
@@ -113,16 +162,31 @@ bool tracepoint_arg_nullable(std::string_view tracepoint, u32 arg) {
   return false;
 }
 
-const IterArg* iter_arg(std::string_view target, u32 arg) {
+const IterArg* iter_arg(std::string_view function, u32 arg) {
   for (const IterRow& row : iter_args)
-    if (row.target == target && row.arg.index == arg) return &row.arg;
+    if (iterates(function, row) && row.arg.index == arg) return &row.arg;
   return nullptr;
 }
 
-bool iter_target_known(std::string_view target) {
-  for (const IterRow& row : iter_args)
-    if (row.target == target) return true;
-  return false;
+bool is_iterator(std::string_view function) {
+  return std::ranges::any_of(iter_args, [&](const IterRow& row) { return iterates(function, row); });
 }
+
+// --- functions -------------------------------------------------------------------------------------------
+
+bool may_sleep_at(std::string_view function) {
+  return is_system_call(function) || holds(error_injection_functions, function) ||
+         function == "bpf_fentry_test1";
+}
+
+bool may_modify_return_of(std::string_view function) {
+  return is_system_call(function) || holds(error_injection_functions, function) ||
+         holds(injected_without_sleep, function) || holds(modifiable_functions, function) ||
+         function.starts_with("security_");
+}
+
+bool is_denied_to_tracing(std::string_view function) { return holds(untraceable_functions, function); }
+
+bool never_returns(std::string_view function) { return holds(noreturn_functions, function); }
 
 }  // namespace skep::verifier

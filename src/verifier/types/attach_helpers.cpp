@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "verifier/call/helper_ids.hpp"
+#include "verifier/types/lsm_hooks.hpp"
 #include "verifier/walk/walk.hpp"
 
 namespace skep::verifier {
@@ -20,104 +21,11 @@ constexpr std::string_view d_path_functions[] = {"security_file_permission",
                                                  "vfs_getattr",
                                                  "filp_close"};
 
-/// kernel: sleepable_lsm_hooks, without "bpf_lsm_"
-constexpr std::string_view sleepable_hooks[] = {
-    "bpf",
-    "bpf_map",
-    "bpf_map_create",
-    "bpf_map_free",
-    "bpf_prog",
-    "bpf_prog_load",
-    "bpf_token_capable",
-    "bpf_token_cmd",
-    "bpf_token_create",
-    "bpf_token_free",
-    "bprm_check_security",
-    "bprm_committed_creds",
-    "bprm_committing_creds",
-    "bprm_creds_for_exec",
-    "bprm_creds_from_file",
-    "capget",
-    "capset",
-    "cred_prepare",
-    "current_getsecid_subj",
-    "file_ioctl",
-    "file_lock",
-    "file_open",
-    "file_post_open",
-    "file_receive",
-    "inode_create",
-    "inode_free_security",
-    "inode_getattr",
-    "inode_getxattr",
-    "inode_mknod",
-    "inode_need_killpriv",
-    "inode_post_setxattr",
-    "inode_readlink",
-    "inode_rename",
-    "inode_rmdir",
-    "inode_setattr",
-    "inode_setxattr",
-    "inode_symlink",
-    "inode_unlink",
-    "kernel_module_request",
-    "kernel_read_file",
-    "kernfs_init_security",
-    "mmap_file",
-    "netlink_send",
-    "path_chmod",
-    "path_chown",
-    "path_link",
-    "path_mkdir",
-    "path_notify",
-    "path_rename",
-    "path_rmdir",
-    "path_symlink",
-    "path_truncate",
-    "path_unlink",
-    "release_secctx",
-    "sb_alloc_security",
-    "sb_eat_lsm_opts",
-    "sb_kern_mount",
-    "sb_mount",
-    "sb_remount",
-    "sb_set_mnt_opts",
-    "sb_show_options",
-    "sb_statfs",
-    "sb_umount",
-    "settime",
-    "socket_accept",
-    "socket_bind",
-    "socket_connect",
-    "socket_create",
-    "socket_getpeername",
-    "socket_getpeersec_dgram",
-    "socket_getsockname",
-    "socket_getsockopt",
-    "socket_listen",
-    "socket_post_create",
-    "socket_recvmsg",
-    "socket_sendmsg",
-    "socket_shutdown",
-    "socket_socketpair",
-    "syslog",
-    "task_alloc",
-    "task_getsecid_obj",
-    "task_prctl",
-    "task_setscheduler",
-    "userns_create",
-};
-
 /// kernel: the iterators with a get_func_proto
 constexpr std::string_view socket_iterators[] = {"bpf_iter_tcp", "bpf_iter_unix"};
 
 bool holds(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
-}
-
-bool is_sleepable_hook(std::string_view name) {
-  constexpr std::string_view prefix = "bpf_lsm_";
-  return name.starts_with(prefix) && holds(sleepable_hooks, name.substr(prefix.size()));
 }
 
 bool uses_trampoline(AttachType attach) {
@@ -133,11 +41,11 @@ bool Walk::target_allows(s32 func_id) const {
   const bool tracing = e.input.type == ProgType::tracing;
   switch (func_id) {
     case fn_id::d_path:
-      if (e.input.type == ProgType::lsm) return is_sleepable_hook(target);
+      if (e.input.type == ProgType::lsm) return lsm::is_sleepable(target);
       return tracing && (attach == AttachType::trace_iter || holds(d_path_functions, target));
     case fn_id::ima_inode_hash:
     case fn_id::ima_file_hash:
-      return e.input.type != ProgType::lsm || is_sleepable_hook(target);
+      return e.input.type != ProgType::lsm || lsm::is_sleepable(target);
     case fn_id::sk_storage_get:
     case fn_id::sk_storage_delete:
       if (e.input.type == ProgType::syscall) return false;
@@ -149,11 +57,13 @@ bool Walk::target_allows(s32 func_id) const {
   }
 }
 
-/// Options of sockets are for the iterators that hold the socket's lock.
-bool Walk::iterator_lacks(s32 func_id) const {
+/// Options of sockets are for the iterators and hooks that hold the socket's lock, or need none.
+bool Walk::target_lacks(s32 func_id) const {
+  if (func_id != fn_id::setsockopt && func_id != fn_id::getsockopt) return false;
+  const std::string_view target = e.program.attach.name;
+  if (e.input.type == ProgType::lsm) return !lsm::allows_socket_options(target);
   return e.input.type == ProgType::tracing && e.input.expected_attach_type == AttachType::trace_iter &&
-         (func_id == fn_id::setsockopt || func_id == fn_id::getsockopt) &&
-         !holds(socket_iterators, e.program.attach.name);
+         !holds(socket_iterators, target);
 }
 
 Status Walk::check_get_func_ip() {

@@ -139,7 +139,9 @@ int find_table_function(const Input& input, Program& program, Log& log) {
     log.say("attach to unsupported member {} of struct {}\n", member, name);
     return stub ? EINVAL : kENOTSUPP;
   }
-  program.attach = {types, proto, member, 0, table};
+  program.attach = {types, proto, member};
+  program.attach.table = table;
+  program.attach.args_trusted = true;
   return 0;
 }
 

@@ -131,10 +131,24 @@ Status Walk::check_async_return(u32 regno, std::string_view reg_name) {
   return passed;
 }
 
-/// What the program returns (kernel: check_return_code()).
+/// What the program must return; nothing if anything goes.
+std::optional<ReturnRange> Walk::wanted_result() const {
+  const AttachTarget& attach = e.program.attach;
+  if (e.input.type != ProgType::lsm) {
+    const auto range = progs::return_range(e.input.type, e.input.expected_attach_type);
+    return range ? std::optional<ReturnRange>({range->min, range->max}) : std::nullopt;
+  }
+  if (e.input.expected_attach_type != AttachType::lsm_cgroup) return attach.result;
+  return attach.proto->type == 0 ? ReturnRange{1, 1} : ReturnRange{0, 1};
+}
+
+/// kernel: check_return_code()
 Status Walk::check_return_value(u32 regno, std::string_view reg_name) {
   const AttachTarget& attach = e.program.attach;
-  if (attach.table != nullptr && attach.proto->type == 0 && is_main_root()) return passed;  // it returns void
+  const bool lsm = e.input.type == ProgType::lsm;
+  const bool of_cgroup = lsm && e.input.expected_attach_type == AttachType::lsm_cgroup;
+  const bool returns_void = attach.proto != nullptr && attach.proto->type == 0;
+  if ((attach.table != nullptr || (lsm && !of_cgroup)) && returns_void && is_main_root()) return passed;
   CHECK(check_reg(regno, Use::source));
   const RegState& reg = regs()[regno];
   if (e.cur->frame[0]->in_async_callback) return check_async_return(regno, reg_name);
@@ -144,15 +158,20 @@ Status Walk::check_return_value(u32 regno, std::string_view reg_name) {
                       type_text(reg.type));
     return passed;
   }
-  const auto range = progs::return_range(e.input.type, e.input.expected_attach_type);
+  const auto range = wanted_result();
   if (!range) return passed;
   if (!reg.is_scalar())
     return e.reject(EINVAL, "At program exit the register R{} is not a known value ({})\n", regno,
                     type_text(reg.type));
   CHECK(mark_precise(regno));
-  if (reg.num.smin < range->min || reg.num.smax > range->max)
-    return reject_out_of_range(reg, {range->min, range->max}, "At program exit", reg_name);
-  return passed;
+  const bool in_32_bits = lsm && !of_cgroup;
+  const s64 min = in_32_bits ? reg.num.smin32 : reg.num.smin;
+  const s64 max = in_32_bits ? reg.num.smax32 : reg.num.smax;
+  if (min >= range->min && max <= range->max) return passed;
+  const Status status = reject_out_of_range(reg, *range, "At program exit", reg_name);
+  if (of_cgroup && returns_void)
+    (void)e.reject(EINVAL, "Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!\n");
+  return status;
 }
 
 }  // namespace skep::verifier

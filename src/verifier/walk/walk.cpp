@@ -40,7 +40,7 @@ Status Walk::run_subprog(u32 subprog) {
   state.last_insn_idx = ~u32{0};
   prepare_entry(subprog);
   Status status = passed;
-  if (subprog != 0) {
+  if (subprog != 0 || e.input.is_extension) {
     status = set_global_args(subprog);
   } else {
     say_of_main_signature();
@@ -55,15 +55,18 @@ Status Walk::run_subprog(u32 subprog) {
 /// what is wrong with it.
 void Walk::say_of_main_signature() {
   const u32 id = e.program.subprogs[0].type_id;
+  SubprogAux& main = e.subprog_aux[0];
+  main.unreliable = true;
   if (e.input.btf == nullptr || id == 0 || e.input.btf->type(id).linkage != btf::linkage_global) return;
-  (void)prepare_global_args(0);
+  main.unreliable =
+      !prepare_global_args(0).ok() || main.arg_count != 1 || main.args[0].kind != GlobalArg::Kind::ctx;
 }
 
 void Walk::prepare_entry(u32 subprog) {
   Frame& frame = e.cur->cur();
   frame.subprogno = subprog;
   mark_known_zero_pointer(frame.regs[frame_pointer], Base::stack);
-  if (subprog == 0) mark_known_zero_pointer(frame.regs[1], Base::ctx);
+  if (subprog == 0 && !e.input.is_extension) mark_known_zero_pointer(frame.regs[1], Base::ctx);
   scratched.all();
 }
 
@@ -235,7 +238,11 @@ void Walk::print_before(const Insn&) {
   insn_text_length = insn_text_end - insn_text_start;
 }
 
-void Walk::print_insn_text(u32 idx) {
+/// "12: (bf) r1 = r10" and a newline. Kept, as a log of level 2 has each instruction many times.
+const std::string& Walk::insn_line(u32 idx) {
+  if (insn_lines.empty()) insn_lines.resize(insns.size());
+  std::string& line = insn_lines[idx];
+  if (!line.empty()) return line;
   struct Names {
     static std::string call(const void* self, const Insn& insn) {
       const auto* walk = static_cast<const Walk*>(self);
@@ -247,21 +254,23 @@ void Walk::print_insn_text(u32 idx) {
     static std::string imm64(const void* self, const Insn& first, u64 value) {
       const auto* walk = static_cast<const Walk*>(self);
       if (first.src == 0 || first.src == uapi::PSEUDO_FUNC || first.src == uapi::PSEUDO_BTF_ID) return {};
-      const auto idx = static_cast<u32>(&first - walk->insns.data());
+      const auto at = static_cast<u32>(&first - walk->insns.data());
       (void)value;
-      const InsnNotes& notes = walk->e.program.notes[idx];
+      const InsnNotes& notes = walk->e.program.notes[at];
       if (notes.map_index < 0) return {};
       const maps::MapFacts& map = *walk->e.program.used_maps[static_cast<u32>(notes.map_index)];
       const bool of_value = first.src == uapi::PSEUDO_MAP_VALUE || first.src == uapi::PSEUDO_MAP_IDX_VALUE;
       return fmt::format("{:#x}", of_value ? map.values_address + notes.map_off : map.map_address);
     }
   };
-  std::string text = fmt::format("{}: ", idx);
+  line = fmt::format("{}: ", idx);
   const Symbols names{this, &Names::call, &Names::imm64};
-  disassemble(text, std::span<const Insn>(insns).subspan(idx), names);
-  text += '\n';
-  e.log.write(text);
+  disassemble(line, std::span<const Insn>(insns).subspan(idx), names);
+  line += '\n';
+  return line;
 }
+
+void Walk::print_insn_text(u32 idx) { e.log.write(insn_line(idx)); }
 
 /// The state after the last instruction, on its line if nothing was logged since.
 void Walk::print_insn_state() {

@@ -59,6 +59,7 @@ class Walk {
   void print_before(const isa::Insn& insn);
   void print_insn_state();
   void print_source_line(u32 idx);
+  const std::string& insn_line(u32 idx);
   void print_insn_text(u32 idx);
   void prepare_entry(u32 subprog);
   void say_of_main_signature();
@@ -127,6 +128,7 @@ class Walk {
   Status check_ld_abs(const isa::Insn& insn);
   Status check_exit(const isa::Insn& insn, bool& path_ends);
   Status check_return_value(u32 regno, std::string_view reg_name);
+  [[nodiscard]] std::optional<ReturnRange> wanted_result() const;
   Status check_resource_leak(std::string_view what, bool locks_too);
   Status check_reference_leak();
   Status return_from_subprog();
@@ -177,7 +179,11 @@ class Walk {
   void scrub_slot(StackSlot& slot);
   void check_fastcall_contract(const Frame& frame, s32 off);
   void set_const_zero(RegState& reg);
-  Status depth_of_chain(u32 subprog, bool private_stack);
+  struct ChainOfCalls;
+  Status depth_of_chain(u32 subprog, bool private_stack, std::vector<u8>& modes);
+  Status enter_frame(ChainOfCalls& chain, u32 subprog);
+  Status next_callee(ChainOfCalls& chain, s32& callee);
+  Status check_throw(const ChainOfCalls& chain, u32 insn_idx);
   u32 rounded_depth(u32 subprog) const;
 
   // --- call/ -------------------------------------------------------------------------------------------
@@ -233,7 +239,10 @@ class Walk {
   Status check_async_return(u32 regno, std::string_view reg_name);
   Status leave_by_tail_call();
   Status check_subprog_call(const isa::Insn& insn);
-  Status check_global_call(u32 subprog);
+  Status check_signature(u32 subprog);
+  Status check_global_call(u32 subprog, Status fits);
+  Status prepare_args(u32 subprog);
+  Status prepare_static_args(u32 subprog);
   Status check_global_args(u32 subprog);
   Status check_global_arg(u32 index, const GlobalArg& arg);
   Status read_arg_tags(const btf::Btf& types, u32 func_id, u32 index, u32& tags);
@@ -249,7 +258,7 @@ class Walk {
   std::string helper_text(s32 func_id) const;  ///< "bpf_map_lookup_elem#1"
 
   [[nodiscard]] bool target_allows(s32 func_id) const;
-  [[nodiscard]] bool iterator_lacks(s32 func_id) const;
+  [[nodiscard]] bool target_lacks(s32 func_id) const;
   [[nodiscard]] bool table_lacks(s32 func_id) const;
   Status check_get_func_ip();
 
@@ -283,7 +292,12 @@ class Walk {
   const btf::Record* record_of(const RegState& reg);
   bool may_point_to_lock(const RegState& reg);
   void attach_argument(s32 off, u32 size, RegState& value, bool& ok);
-  void attach_pointer(u32 arg, const btf::Type& pointer, bool result, RegState& value, bool& ok);
+  struct AttachArg {
+    u32 index;
+    u32 name_off;  ///< of the parameter; 0: the result
+  };
+  void attach_pointer(AttachArg arg, const btf::Type& pointer, RegState& value, bool& ok);
+  void attach_context_pointer(const btf::Type& pointer, u16 flags, RegState& value, bool& ok);
   Status check_attach_context(s32 off, u32 size, Access access, s32 value_regno);
   Status load_kernel_symbol(u32 id, RegState& dst);
   struct KptrTarget {
@@ -422,6 +436,7 @@ class Walk {
     std::unique_ptr<btf::Record> record;
   };
   std::vector<StructRecord> struct_records;
+  std::vector<std::string> insn_lines;
   u64 insn_text_start = 0, insn_text_end = 0, insn_text_length = 0;
   s32 last_line = -1;
 
