@@ -13,6 +13,9 @@ namespace {
 #if defined(SKEP_THREAD_SANITIZER)
 extern "C" void __tsan_acquire(void* address);
 extern "C" void __tsan_release(void* address);
+/// What liburcu does among its own threads is not compiled with it.
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() { return "called_from_lib:liburcu-qsbr.so"; }
 char grace_period = 0;  // NOLINT: an address to synchronise on
 void reader_is_quiescent() { __tsan_release(&grace_period); }
 void grace_period_is_over() { __tsan_acquire(&grace_period); }
