@@ -1,6 +1,8 @@
 // What verify() believes of registers beside what happens: its log of level 2 read, programs of numbers run,
 // and a run followed through the log. `Source` gives numbers: std::mt19937_64, or a fuzzer's bytes.
 #pragma once
+#include <fmt/format.h>
+
 #include <array>
 #include <cctype>
 #include <cstdio>
