@@ -200,6 +200,9 @@ class Combiner {
       if (ends) break;
       if ((operands.writes & (bit(base) | bit(index))) != 0 || k + 1 == window) return;
     }
+    // What stands in between must keep the terms now, where it kept the sum before.
+    const u16 terms = static_cast<u16>(bit(base) | bit(index));
+    for (u32 k = i; k <= users[count - 1]; ++k) plan_.nodes[k].dead_after &= static_cast<u16>(~terms);
     for (u32 k = 0; k < count; ++k) take_sum(users[k], base, sum);
     plan_.nodes[i].shape = Shape::nothing;
   }

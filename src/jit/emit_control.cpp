@@ -136,7 +136,7 @@ Emitter::Cond Emitter::compare(u32 at) {
 
 /// Where the jump at `at` goes: threaded through other jumps, but for code that stays one to one.
 u32 Emitter::goes_to(u32 at) const {
-  return options_.combine ? destination(program_, plan_, at) : program_.target(at);
+  return options_.combine && !copying_ ? destination(program_, plan_, at) : program_.target(at);
 }
 
 void Emitter::conditional(u32 at) {
@@ -169,11 +169,13 @@ void Emitter::repeat_loop(u32 last) {
   const u32 head = program_.target(last);
   const Detail step = node.steps ? plan_.details[last] : Detail{};
   if (node.steps) stepped_ = step.other;
+  copying_ = true;  // distances that is_short() knows are the first copy's
   for (u32 copy = 1; copy < node.unroll; ++copy) {
     if (!node.exact) jump_to(x86::negate(compare(last)), last, last + 1);
     stepped_by_ = static_cast<s32>(copy) * step.operand;
     for (u32 i = head; i < last; ++i) emit(i);
   }
+  copying_ = false;
   stepped_ = no_register;
   if (node.steps) a_.add(r64(step.other), node.unroll * step.operand);
 }

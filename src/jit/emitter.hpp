@@ -211,6 +211,7 @@ class Emitter {
   static constexpr u8 no_register = 0xff;
   u8 stepped_ = no_register;  ///< in copies of a loop (Node::steps): the register that has not grown yet,
   s32 stepped_by_ = 0;        ///< and by how much it should have
+  bool copying_ = false;      ///< emits a copy of a loop's body
   bool in_main_ = false;
   u32 saved_pushes_ = 0;
   Emitted out_;

@@ -112,7 +112,7 @@ KnownBytes known_bytes(const vm::Checked& program, const Plan& plan, u32 at, s32
     if (program.forms[i] == Form::invalid) continue;  // second slot
     if (ends_run(program, plan, i)) break;
     const Family family = family_of(program.forms[i]);
-    if (family == Family::atomic) break;
+    if (family == Family::atomic || family == Family::store_release) break;
     if (family != Family::st && family != Family::stx) continue;
     const isa::Insn& insn = program.insns[i];
     const auto base = stack_offset(program, plan, i, insn.dst);

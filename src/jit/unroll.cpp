@@ -56,9 +56,10 @@ class Unroller {
           return false;
         case Family::jcond64:
         case Family::jcond32: {
-          const u32 target = program_.target(i);
-          const bool inside = target > head && target <= last;
-          if (plan_.nodes[i].shape == Shape::plain && inside) return false;
+          // Threaded jumps go further: into the first copy they would go back, however far that is.
+          const auto inside = [&](u32 target) { return target > head && target <= last; };
+          const bool goes_inside = inside(program_.target(i)) || inside(destination(program_, plan_, i));
+          if (plan_.nodes[i].shape == Shape::plain && goes_inside) return false;
           break;
         }
         default:

@@ -386,6 +386,23 @@ TEST(Combine, SmallFunctionsStandWhereTheyAreCalled) {
   EXPECT_FALSE(has(body + "r0 += 3; exit", Shape::inlined));
 }
 
+TEST(Combine, TermsOfASumLiveUntilItIsUsed) {
+  // The remainder is computed in R0's register, which nobody reads after the sum.
+  EXPECT_TRUE(
+      has("*(u64 *)(r10 -16) = 7; *(u64 *)(r10 -8) = 9; r9 = r10; r9 += -16; r4 = 12345; r0 = 8; r5 = r9; "
+          "r5 += r0; r4 %= 10; r1 = *(u64 *)(r5 +0); r0 = r1; r0 += r4; exit",
+          Shape::indexed));
+}
+
+TEST(Combine, LoopsThatThreadedJumpsComeBackIntoAreNotRepeated) {
+  std::string loop = "r2 = 0; r3 = 0; r4 = 0; head: r5 = r2; if r2 == 7 goto there; r3 += r2; in: r4 += 1; ";
+  for (u32 i = 0; i < 12; ++i) loop += "r4 ^= 0x1234567; ";
+  const auto insns =
+      isa::assemble(loop + "r4 += r3; r2 += 1; if r2 != 100 goto head; r0 = r4; exit; there: goto in");
+  ASSERT_TRUE(insns.has_value()) << insns.error().what;
+  EXPECT_EQ(difference(*insns), "");
+}
+
 TEST(Combine, InlinedFunctionsKeepCodeOfTheirOwn) {
   const auto insns = isa::assemble("r1 = 4; callf f; r1 = r0; callf f; exit; f: r0 = r1; r0 *= 3; exit");
   ASSERT_TRUE(insns.has_value());

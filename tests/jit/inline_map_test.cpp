@@ -133,6 +133,7 @@ TEST_F(InlineMap, FindsWhatIsThereAndNothingElse) {
 TEST_F(InlineMap, KeysOfConstantsAreTheSameKeys) {
   constexpr Form direct[] = {Form::ST_B, Form::ST_H, Form::ST_W, Form::ST_DW};
   constexpr Form stores[] = {Form::STX_B, Form::STX_H, Form::STX_W, Form::STX_DW};
+  constexpr Form releases[] = {Form::STORE_REL_B, Form::STORE_REL_H, Form::STORE_REL_W, Form::STORE_REL_DW};
   for (u32 round = 0; round < 600; ++round) {
     const u32 size = 1 + random_() % 40;
     const MapType type = random_() % 2 == 0 ? MapType::hash : MapType::lru_hash;
@@ -156,7 +157,8 @@ TEST_F(InlineMap, KeysOfConstantsAreTheSameKeys) {
         const bool wide = random_() % 2 == 0;
         if (!wide) bytes = static_cast<u32>(imm);
         constants.push_back(isa::encode(wide ? Form::MOV64_K : Form::MOV32_K, 3, 0, 0, imm));
-        constants.push_back(isa::encode(stores[log], base, 3, off, 0));
+        constants.push_back(random_() % 4 == 0 ? isa::encode(releases[log], base, 3, off, 0)
+                                               : isa::encode(stores[log], base, 3, off, 0));
       }
       for (u32 b = 0; b < 1u << log; ++b) key[at + b] = static_cast<std::byte>(bytes >> 8 * b);
     }

@@ -411,7 +411,8 @@ class ProgramMaker {
     add(condition(), any_register(), any_register(), 1, immediate());
     add(below(2) != 0 ? Form::MOV64_K : Form::MOV32_K, to, 0, 0, values[below(std::size(values))]);
   }
-  /// t = r9; t += index; t += offset; accesses at t; t = something else.
+  /// t = r9; t += index; t += offset; accesses at t, now and then behind a division that the index does not
+  /// live through; t = something else.
   void idiom_index() {
     const u8 index = any_register();
     u8 t = any_register();
@@ -420,6 +421,13 @@ class ProgramMaker {
     add(Form::MOV64_X, t, 9);
     add(Form::ADD64_X, t, index);
     if (below(2) != 0) add(Form::ADD64_K, t, 0, 0, static_cast<s32>(below(32)) - 64);
+    const bool divides = below(3) == 0;
+    if (divides) {
+      constexpr Form divisions[] = {Form::DIV64_K, Form::MOD64_K, Form::DIV32_K, Form::MOD32_K};
+      const u8 divided = any_register();
+      if (divided != t && divided != index)
+        add(divisions[below(4)], divided, 0, 0, 1 + static_cast<s32>(below(100)));
+    }
     constexpr Form loads[] = {Form::LDX_B, Form::LDX_H, Form::LDX_W, Form::LDX_DW, Form::LDXSX_W};
     constexpr Form stores[] = {Form::STX_B, Form::STX_W, Form::STX_DW, Form::ST_H, Form::ST_DW};
     for (u32 i = 0, n = below(3); i <= n; ++i) {
@@ -431,6 +439,7 @@ class ProgramMaker {
       if (out_.back().dst == t && isa::writes_dst(isa::decode(out_.back()))) return;
     }
     load_constant(t);
+    if (divides) load_constant(index);
   }
   void helper_call() {
     add(Form::CALL_HELPER, 0, 0, 0, 1);
