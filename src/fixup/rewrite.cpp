@@ -137,7 +137,9 @@ class Layout {
   [[nodiscard]] const maps::MapFacts* map_of_call(const verifier::InsnFacts& facts) const {
     if (!facts.call_map_known || facts.map_index < 0) return nullptr;
     const maps::MapFacts* map = source_.maps[static_cast<u32>(facts.map_index)];
-    return facts.call_map_inner ? map->inner : map;  // all that are inside are like their template
+    if (!facts.call_map_inner) return map;
+    // All that are inside are like their template, but for how many elements a per-CPU array has.
+    return map->inner->type == MapType::percpu_array ? nullptr : map->inner;
   }
 
   /// References to maps hold an index into the program's maps from here on.

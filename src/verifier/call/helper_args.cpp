@@ -234,7 +234,9 @@ Status Walk::check_arg_by_kind(u32 arg, const helpers::Contract& contract, const
       // Another array, of another size, may stand at run time where an F_INNER_MAP array stands now.
       if ((meta.map->type == MapType::array || meta.map->type == MapType::percpu_array) &&
           (meta.map->flags & uapi::F_INNER_MAP) == 0)
-        return constant_map_key(regs()[regno], meta.map->key_size, meta.const_map_key);
+        CHECK(constant_map_key(regs()[regno], meta.map->key_size, meta.const_map_key));
+      // So it is for per-CPU arrays inside maps, whatever their flags (bpf_map_meta_equal()).
+      if (meta.map->type == MapType::percpu_array && is_inner(*meta.map)) meta.const_map_key = -1;
       return passed;
     }
     case Arg::map_value:
@@ -353,6 +355,10 @@ Status Walk::constant_map_key(const RegState& key, u32 key_size, s64& value) {
   value = static_cast<s64>(slot.spilled.num.var_off.value);
   bt.set_slot(key.frameno, spi);
   return mark_chain_precise(*e.cur, -1, nullptr);
+}
+
+bool Walk::is_inner(const maps::MapFacts& map) const {
+  return std::ranges::any_of(inner_maps, [&](const auto& entry) { return entry.second.get() == &map; });
 }
 
 /// For the fixups: the map of this call, if it is the same on all paths.

@@ -168,6 +168,7 @@ int check_hook(const Input& input, AttachTarget& target, Log& log) {
 
 /// What is not to be traced, whatever its type.
 int check_not_denied(const Input& input, const AttachTarget& target, Log& log) {
+  if (input.target != nullptr) return 0;  // a program's function may have any name
   if (input.type == ProgType::tracing && is_denied_to_tracing(target.name)) {
     log.say("Attaching tracing programs to function '{}' is rejected.\n", target.name);
     return EINVAL;

@@ -36,7 +36,6 @@ constexpr std::string_view socket_option_hooks[] = {"sock_graft", "inet_csk_clon
 
 /// kernel: sleepable_lsm_hooks
 constexpr std::string_view sleepable_hooks[] = {
-    "bpf_lsm_",
     "bpf",
     "bpf_map",
     "bpf_map_create",

@@ -199,6 +199,7 @@ class Walk {
   Status check_size_arg(u32 regno, Access access, bool zero_size_allowed, CallMeta& meta);
   Status constant_map_key(const RegState& key, u32 key_size, s64& value);
   Status record_call_map(const CallMeta& meta);
+  [[nodiscard]] bool is_inner(const maps::MapFacts& map) const;
   Status record_tail_call_key(const CallMeta& meta);
   Status check_map_helper_pair(const maps::MapFacts* map, s32 func_id);
   [[nodiscard]] bool may_change_sockets(s32 func_id) const;
