@@ -39,7 +39,11 @@ class Text {
 };
 
 u64 result(s64 value) { return static_cast<u64>(value); }
-u8 lower(u8 c) { return c >= 'A' && c <= 'Z' ? static_cast<u8>(c + ('a' - 'A')) : c; }
+/// The kernel's tolower(), which knows Latin-1.
+u8 lower(u8 c) {
+  const bool upper = (c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7);
+  return upper ? static_cast<u8>(c + 0x20) : c;
+}
 
 template <bool ignore_case>
 u64 compare(u64 one, u64 other, u64, u64, u64, RunContext*) {
