@@ -1,5 +1,7 @@
 // The arguments of a helper against its contract (kernel: check_func_arg(), check_reg_type(),
 // check_helper_mem_access(), check_mem_size_reg()).
+#include <algorithm>
+
 #include "verifier/call/helper_ids.hpp"
 #include "verifier/walk/walk.hpp"
 
