@@ -226,6 +226,7 @@ Result<CodeMemory> CodeMemory::from(std::shared_ptr<CodePool> pool, std::size_t 
 
 void CodeMemory::replace(u32 offset, u32 value) noexcept {
   SKEP_ASSERT(pool_ != nullptr && offset % 4 == 0);
+  if (load<u32>(start_ + before + offset) == value) return;
   pool_->replace(block_, before + offset, value);
 }
 

@@ -87,6 +87,8 @@ class CodeMemory {
   /// runs it sees the old or the new ones (x86-64).
   void replace(u32 offset, u32 value) noexcept;
 
+  /// Where tail calls may enter directly, and leave; null: not out of a pool.
+  [[nodiscard]] CodePool* pool() const { return pool_.get(); }
   /// Where the code will stand.
   [[nodiscard]] u64 base() const { return reinterpret_cast<u64>(start_ + before); }
   [[nodiscard]] ByteView code() const { return {start_ + before, used_}; }

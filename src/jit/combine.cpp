@@ -153,23 +153,33 @@ class Combiner {
     return true;
   }
 
+  /// What a user of an address adds to it: a load or store its offset, a copy the constant that it grows by
+  /// in the next instruction, `grown` (0: it does not).
+  struct Addition {
+    s32 amount = 0;
+    u32 grown = 0;
+  };
+  [[nodiscard]] Addition addition(u32 at) const {
+    const Insn& insn = program_.insns[at];
+    if (program_.forms[at] != Form::MOV64_X) return {insn.off, 0};
+    const u32 n = next(at);
+    const bool grows = n != 0 && program_.forms[n] == Form::ADD64_K && program_.insns[n].dst == insn.dst;
+    return grows ? Addition{program_.insns[n].imm, n} : Addition{};
+  }
+
   /// Whether the instruction at `at` can take the sum that `address` holds itself: a load or store there, or
   /// another address that is made of it.
   bool can_index(u32 at, u8 address, s32 operand) const {
     const Insn& insn = program_.insns[at];
     const Form form = program_.forms[at];
     const Family family = family_of(form);
-    s64 more = insn.off;
-    if (form == Form::MOV64_X) {
-      const u32 n = next(at);
-      const bool adds = n != 0 && program_.forms[n] == Form::ADD64_K && program_.insns[n].dst == insn.dst;
-      more = adds ? program_.insns[n].imm : 0;
-    } else {
+    if (form != Form::MOV64_X) {
       const bool loads = family == Family::ldx || family == Family::ldxsx;
       const bool stores = family == Family::st || (family == Family::stx && insn.src != address);
       if ((!loads && !stores) || (loads ? insn.src : insn.dst) != address) return false;
     }
-    return s64{operand} + more == static_cast<s32>(operand + more);
+    const s64 all = s64{operand} + addition(at).amount;
+    return all == static_cast<s32>(all);
   }
 
   /// After lea_index: if loads, stores and further sums within the next instructions are all there is of rA,
@@ -190,7 +200,7 @@ class Combiner {
       if ((operands.reads & bit(address)) != 0) {
         if (!can_index(at, address, sum.operand)) return;
         users[count++] = at;
-      } else if (family == Family::jcond64 || family == Family::jcond32) {
+      } else if (is_conditional(family)) {
         if ((plan_.nodes[program_.target(at)].live & bit(address)) != 0) return;
       } else if (family != Family::alu64 && family != Family::alu32) {
         return;
@@ -207,18 +217,10 @@ class Combiner {
     plan_.nodes[i].shape = Shape::nothing;
   }
   void take_sum(u32 at, u8 base, const Detail& sum) {
-    Node& node = plan_.nodes[at];
-    s32 more = program_.insns[at].off;
-    node.shape = Shape::indexed;
-    if (program_.forms[at] == Form::MOV64_X) {
-      node.shape = Shape::lea_index;
-      const u32 n = next(at);
-      const bool adds =
-          n != 0 && program_.forms[n] == Form::ADD64_K && program_.insns[n].dst == program_.insns[at].dst;
-      more = adds ? program_.insns[n].imm : 0;
-      if (adds) plan_.nodes[n].shape = Shape::absorbed;
-    }
-    plan_.details[at] = {.other = sum.other, .base = base, .operand = sum.operand + more};
+    const Addition more = addition(at);
+    plan_.nodes[at].shape = program_.forms[at] == Form::MOV64_X ? Shape::lea_index : Shape::indexed;
+    if (more.grown != 0) plan_.nodes[more.grown].shape = Shape::absorbed;
+    plan_.details[at] = {.other = sum.other, .base = base, .operand = sum.operand + more.amount};
   }
 
   /// rD = a; if condition goto over; rD = b; over:
@@ -228,7 +230,7 @@ class Combiner {
     const Form form = program_.forms[jump], second = program_.forms[other];
     const Family family = family_of(form);
     const u8 to = program_.insns[i].dst;
-    if (family != Family::jcond64 && family != Family::jcond32) return;
+    if (!is_conditional(family)) return;
     const u32 over = program_.target(jump);
     if (over != other + 1) return;
     if ((second != Form::MOV64_K && second != Form::MOV32_K) || program_.insns[other].dst != to) return;
@@ -252,7 +254,10 @@ class Combiner {
     if (kept != 8 && kept != 16 && !(wide && kept == 32)) return;
     if (i != left && (program_.forms[i] != Form::MOV64_X || program_.insns[i].dst != first.dst)) return;
     plan_.nodes[i].shape = Shape::extend;
-    plan_.details[i] = {.bytes = static_cast<u8>(kept / 8), .is_signed = is_signed, .operand = wide ? 1 : 0};
+    plan_.details[i] = {.other = i == left ? first.dst : program_.insns[i].src,
+                        .bytes = static_cast<u8>(kept / 8),
+                        .is_signed = is_signed,
+                        .operand = wide ? 1 : 0};
     for (u32 k = i + 1; k <= right; ++k) plan_.nodes[k].shape = Shape::absorbed;
   }
 

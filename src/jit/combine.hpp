@@ -14,6 +14,7 @@ bool combine_bytes(const vm::Checked& program, Plan& plan, u32 at);
 /// what describe() says.
 void inline_functions(const vm::Checked& program, Plan& plan);
 /// Innermost loops that are one run of instructions: how often to repeat their bodies, where to align them.
+/// And conditional jumps over a jump: turned round.
 void unroll_loops(const vm::Checked& program, Plan& plan);
 /// Fills Node::shape; relies on is_target and dead_after.
 void combine(const vm::Checked& program, const Options& options, Plan& plan);

@@ -28,7 +28,6 @@ struct Compiled::Impl {
   BurstEntry burst;
   const Callback* exception_callback = nullptr;
   detail::CodeRange range;                ///< once identified, or where probes fault
-  std::shared_ptr<CodePool> pool;         ///< where tail calls may enter directly, and leave
   std::unique_ptr<TailSites> tail_sites;  ///< if there are any
 
   Impl() = default;
@@ -36,7 +35,7 @@ struct Compiled::Impl {
   Impl& operator=(const Impl&) = delete;
   ~Impl() {
     tail_sites.reset();
-    if (pool != nullptr) pool->withdraw(reinterpret_cast<u64>(tail_entry.run));
+    if (memory.pool() != nullptr) memory.pool()->withdraw(reinterpret_cast<u64>(tail_entry.run));
     if (range.end != 0) detail::remove_range(range);
   }
   /// Faults are looked up in `range` from now on.
@@ -118,7 +117,6 @@ class Builder {
     Compiled::Impl& impl = *compiled.impl_;
     impl.callbacks.resize(program.entries.size());
     Emitted emitted = TRY(place(impl, program, plan, options));
-    impl.pool = options.pool;
     finish(impl, std::move(emitted));
     if (program.exception_callback != 0)
       impl.exception_callback = &impl.callbacks[program.subprog_at(program.exception_callback)];
@@ -174,12 +172,11 @@ class Builder {
     for (std::size_t i = 0; i < impl.callbacks.size(); ++i)
       if (emitted.callback_offsets[i] != 0)
         impl.callbacks[i].call = at<Call>(impl, emitted.callback_offsets[i]);
-    if (impl.pool != nullptr && emitted.body != 0)
-      impl.pool->publish(
+    if (impl.memory.pool() != nullptr && emitted.body != 0)
+      impl.memory.pool()->publish(
           {impl.memory.base() + emitted.tail_entry, impl.memory.base() + emitted.body, emitted.frame});
     if (!emitted.tail_sites.empty())
-      impl.tail_sites =
-          std::make_unique<TailSites>(impl.memory, *impl.pool, emitted.tail_sites, emitted.frame);
+      impl.tail_sites = std::make_unique<TailSites>(impl.memory, emitted.tail_sites, emitted.frame);
     impl.subprogs = std::move(emitted.subprogs);
     impl.insn_offsets = std::move(emitted.insn_offsets);
     impl.probes = std::move(emitted.probes);

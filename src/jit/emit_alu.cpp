@@ -399,15 +399,14 @@ void Emitter::sign_extend(u8 dst, u8 src, u32 from, bool wide) {
 }
 
 void Emitter::extend(u32 at) {
-  const isa::Insn& i = insn(at);
   const Detail& node = plan_.details[at];
-  const u8 from = program_.forms[at] == Form::MOV64_X ? i.src : i.dst;
+  const u8 to = insn(at).dst, from = node.other;
   if (node.is_signed)
-    sign_extend(i.dst, from, node.bytes, node.operand != 0);
+    sign_extend(to, from, node.bytes, node.operand != 0);
   else if (node.bytes == 4)
-    a_.mov(r32(i.dst), r32(from));
+    a_.mov(r32(to), r32(from));
   else
-    a_.movzx(r32(i.dst), sized(r64(from), node.bytes));
+    a_.movzx(r32(to), sized(r64(from), node.bytes));
 }
 
 /// x rotated left by `operand` into `other`, whichever of the pair that is.

@@ -1,10 +1,10 @@
 // Jumps, calls and tail calls.
-#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
 #include "base/limits.hpp"
 #include "jit/emitter.hpp"
+#include "jit/inlined_body.hpp"
 #include "jit/registers.hpp"
 
 namespace skep::jit {
@@ -51,20 +51,11 @@ void Emitter::emit_call(u32 function) {
 /// where they stand by themselves.
 void Emitter::inline_function(u32 at) {
   const Function& f = plan_.functions[program_.subprog_at(program_.target(at))];
-  u32* const offsets = out_.insn_offsets.data();
-  u32 own[longest_inlined];
-  std::copy(offsets + f.first, offsets + f.end, own);
-  const std::size_t outer_jumps = forward_.size();
   inlining_ = &f;
-  for (u32 i = f.first; i < f.end; ++i) {
-    offsets[i] = here();
-    emit(i);
-  }
+  emit_body(
+      f, out_.insn_offsets.data(), forward_, [this] { return here(); }, [this](u32 i) { emit(i); },
+      [this](const Forward& jump, u32 target) { patch(jump, target); });
   inlining_ = nullptr;
-  for (std::size_t i = outer_jumps; i < forward_.size(); ++i)
-    patch(forward_[i], forward_[i].target == f.end ? here() : offsets[forward_[i].target]);
-  forward_.resize(outer_jumps);
-  std::copy(own, own + (f.end - f.first), offsets + f.first);
 }
 
 /// Returns; from a body that stands in another function, goes on behind it.
@@ -73,8 +64,7 @@ void Emitter::leave(u32 at) {
     epilogue(*current_, in_main_);
     a_.ret();
   } else if (at + 1 != inlining_->end) {
-    a_.bytes(0xe9, 5);
-    forward_.push_back({Forward::near_jump, here(), inlining_->end});
+    emit_jump(0xeb, at, inlining_->end);
   }
 }
 
@@ -250,8 +240,11 @@ bool Emitter::place(u64 base) {
 /// context.
 void Emitter::call_helper(u32 at) {
   if (inline_helper(at) || inline_map_call(at)) return;
+  call_with_context(reinterpret_cast<u64>(program_.helper(at)));
+}
+void Emitter::call_with_context(u64 address) {
   a_.mov(x86::r9, run_context());
-  call_address(reinterpret_cast<u64>(program_.helper(at)));
+  call_address(address);
 }
 
 /// Leaves for the program in slot R3 of the program array R2 as if that had been called in place of this
@@ -281,13 +274,20 @@ void Emitter::tail_call(u32 at) {
   a_.test(x86::rax, x86::rax);
   a_.j(Cond::e, out);
   a_.inc(count);
+  enter_program();
+  a_.bind(out);
+}
+
+/// Leaves for the program whose Entry is at rax.
+void Emitter::enter_program() {
   a_.mov(x86::rdx, run_context());
   a_.mov(x86::rsi, r64(1));
   a_.mov(x86::rdi, x86::qword_ptr(x86::rax, offsetof(Entry, self)));
   epilogue(*current_, in_main_);
   jump_through(x86::qword_ptr(x86::rax, offsetof(Entry, run)));
-  a_.bind(out);
 }
+static_assert(sizeof(Entry) == 16 && offsetof(Entry, run) == 0);
+
 /// What follows is a jump whose distance begins at a multiple of four, so that it can be replaced in one
 /// piece.
 void Emitter::align_distance() {
@@ -329,17 +329,12 @@ void Emitter::emit_cold_tail_calls() {
     a_.mov(x86::rax, x86::qword_ptr(x86::rax));
     a_.test(x86::rax, x86::rax);
     a_.j(Cond::e, empty);
-    a_.mov(x86::rdx, run_context());
-    a_.mov(x86::rsi, r64(1));
-    a_.mov(x86::rdi, x86::qword_ptr(x86::rax, offsetof(Entry, self)));
-    epilogue(*current_, in_main_);
-    a_.jmp(x86::qword_ptr(x86::rax, offsetof(Entry, run)));
+    enter_program();
     a_.bind(empty);
     a_.dec(count);
     a_.jmp(cold.out);
   }
   cold_tail_calls_.clear();
 }
-static_assert(sizeof(Entry) == 16 && offsetof(Entry, run) == 0);
 
 }  // namespace skep::jit

@@ -30,8 +30,8 @@ struct Emitted {
   std::vector<Probe> probes;          ///< ascending
   std::vector<TailSite> tail_sites;
   u32 entry = 0, tail_entry = 0, burst = 0;
-  u32 body =
-      0;  ///< behind the main program's prologue, the run context in its register and the context in R1
+  /// Behind the main program's prologue, the run context in its register and the context in R1.
+  u32 body = 0;
   u32 frame = 0;  ///< what that prologue leaves on the stack, as a number; 0: nothing to be compared with
 };
 

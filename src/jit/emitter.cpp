@@ -121,16 +121,15 @@ void Emitter::prologue(const Function& f, bool is_main) {
   const SavedRegisters saved(f, is_main, plan_.needs_run_context);
   for (u32 i = 0; i < saved.count; ++i) a_.push(x86::gpq(saved.list[i]));
   if (f.uses_frame) a_.mov(x86::rbp, x86::rsp);
-  if (const u32 frame = frame_of(f, saved.count); frame != 0) a_.sub(x86::rsp, static_cast<s32>(frame));
+  const u32 frame = frame_of(f, saved.count);
+  if (frame != 0) a_.sub(x86::rsp, static_cast<s32>(frame));
   if (is_main) {
     if (plan_.needs_run_context) a_.mov(run_context(), x86::rdx);
     a_.mov(r64(1), x86::rsi);
-  }
-  if (is_main) {
     out_.body = here();
     constexpr u32 comparable = 1 << 8;
     if (plan_.needs_run_context)
-      out_.frame = frame_of(f, saved.count) << 9 | comparable | (f.saved >> 6 & 0xfu) << 1 | f.uses_frame;
+      out_.frame = frame << 9 | comparable | (f.saved >> 6 & 0xfu) << 1 | f.uses_frame;
   }
   if (f.has_may_goto)
     a_.mov(x86::dword_ptr(x86::rbp, -static_cast<s32>(f.stack_bytes) - 8), vm::may_goto_budget);
@@ -234,7 +233,7 @@ void Emitter::shaped(u32 at) {
       a_.lea(r64(i.dst), sum_of(plan_.details[at], 0));
       return;
     case Shape::unless:
-      jump_to(x86::negate(compare(at)), at, destination(program_, plan_, at + 1));
+      jump_to(x86::negate(compare(at)), at, goes_to(at + 1));
       return;
     case Shape::rotate:
       return rotate(at);

@@ -120,7 +120,9 @@ class Emitter {
   void retpoline();
   void jump_through(Mem target);
   void call_helper(u32 at);
+  void call_with_context(u64 address);
   void tail_call(u32 at);
+  void enter_program();
   void direct_tail_call(const KnownTailCall& known);
   void align_distance();
   void emit_cold_tail_calls();
@@ -213,7 +215,6 @@ class Emitter {
   s32 stepped_by_ = 0;        ///< and by how much it should have
   bool copying_ = false;      ///< emits a copy of a loop's body
   bool in_main_ = false;
-  u32 saved_pushes_ = 0;
   Emitted out_;
 };
 

@@ -27,8 +27,7 @@ void inline_functions(const vm::Checked& program, Plan& plan) {
     any |= plan.functions[f].is_inlined = is_small(program, plan, plan.functions[f]);
   if (!any) return;
   // Who calls nobody else any more is a leaf.
-  for (Function& f : plan.functions)
-    if (f.calls_locally) f.makes_calls = f.calls_helpers;
+  for (Function& f : plan.functions) f.makes_calls = f.calls_helpers;
   for (const u32 i : program.jumps) {
     if (program.forms[i] != Form::CALL_LOCAL) continue;
     if (plan.functions[program.subprog_at(program.target(i))].is_inlined)

@@ -40,9 +40,10 @@ bool ends_run(const vm::Checked& program, const Plan& plan, u32 at) {
   }
 }
 
+constexpr u32 far_enough = 48;  ///< instructions that are looked back at
+
 /// The instruction before `at`, in the same run, that writes the register; nothing if there is none.
 std::optional<u32> writer_of(const vm::Checked& program, const Plan& plan, u32 at, u8 reg) {
-  constexpr u32 far_enough = 48;
   if (plan.nodes[at].is_target()) return {};
   for (u32 back = 1; back <= far_enough && back <= at; ++back) {
     const u32 i = at - back;
@@ -94,17 +95,11 @@ std::bitset<longest_key> store_bounds(const vm::Checked& program, const Function
 std::optional<u64> stored_constant(const vm::Checked& program, const Plan& plan, u32 at) {
   if (family_of(program.forms[at]) == Family::st) return static_cast<u64>(s64{program.insns[at].imm});
   const auto writer = writer_of(program, plan, at, program.insns[at].src);
-  // One of two values (Shape::select) is no constant.
-  if (!writer || plan.nodes[*writer].shape != Shape::plain) return {};
-  const s32 imm = program.insns[*writer].imm;
-  if (program.forms[*writer] == Form::MOV64_K) return static_cast<u64>(s64{imm});
-  if (program.forms[*writer] == Form::MOV32_K) return static_cast<u32>(imm);
-  return {};
+  return writer ? moved_constant(program, plan, *writer) : std::nullopt;
 }
 
 /// Constants that are stored into [offset, offset + size) from R10 in the run that leads to `at`.
 KnownBytes known_bytes(const vm::Checked& program, const Plan& plan, u32 at, s32 offset, u32 size) {
-  constexpr u32 far_enough = 48;
   KnownBytes known;
   std::bitset<longest_key> decided;
   for (u32 back = 1; back <= far_enough && back <= at && !plan.nodes[at - back + 1].is_target(); ++back) {
@@ -117,9 +112,11 @@ KnownBytes known_bytes(const vm::Checked& program, const Plan& plan, u32 at, s32
     const isa::Insn& insn = program.insns[i];
     const auto base = stack_offset(program, plan, i, insn.dst);
     if (!base) break;  // it may be the key
+    const s32 first = *base + insn.off - offset, bytes = static_cast<s32>(isa::bytes_of_size(insn.code));
+    if (first >= static_cast<s32>(size) || first + bytes <= 0) continue;
     const auto constant = stored_constant(program, plan, i);
-    for (u32 b = 0; b < isa::bytes_of_size(insn.code); ++b) {
-      const s32 to = *base + insn.off + static_cast<s32>(b) - offset;
+    for (s32 b = 0; b < bytes; ++b) {
+      const s32 to = first + b;
       if (to < 0 || to >= static_cast<s32>(size) || decided.test(static_cast<u32>(to))) continue;
       decided.set(static_cast<u32>(to));
       if (!constant) continue;
@@ -360,8 +357,7 @@ void Emitter::emit_cold_lookups() {
     a_.bytes(0xff, 1);
     a_.j(Cond::e, cold.done);
     a_.bind(cold.other);
-    a_.mov(x86::r9, run_context());
-    call_address(cold.helper);
+    call_with_context(cold.helper);
     a_.jmp(cold.done);
   }
   cold_.clear();
@@ -379,8 +375,7 @@ bool Emitter::inline_map_call(u32 at) {
   merge_key(at, map->facts().key_size);
   const HelperFn own = helpers::function_of_map(id, *map);
   if (own == nullptr) return false;
-  a_.mov(x86::r9, run_context());
-  call_address(reinterpret_cast<u64>(own));
+  call_with_context(reinterpret_cast<u64>(own));
   return true;
 }
 

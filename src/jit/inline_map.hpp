@@ -15,11 +15,7 @@ inline constexpr u32 longest_key = 64;
 struct KnownBytes {
   std::bitset<longest_key> which;
   std::array<std::byte, longest_key> bytes{};
-  [[nodiscard]] bool all(u32 size) const {
-    for (u32 i = 0; i < size; ++i)
-      if (!which.test(i)) return false;
-    return true;
-  }
+  [[nodiscard]] bool all(u32 size) const { return which.count() == size; }
 };
 
 /// Bytes that a helper call at `at` takes beyond those of the call.

@@ -90,8 +90,7 @@ void find_functions(const vm::Checked& program, Plan& plan) {
     return plan.functions[count == 1 ? 0 : program.subprog_at(i)];
   };
   for (const u32 i : program.jumps) {
-    if (program.forms[i] == Form::CALL_LOCAL)
-      function_of(i).makes_calls = function_of(i).calls_locally = true;
+    if (program.forms[i] == Form::CALL_LOCAL) function_of(i).makes_calls = true;
     if (program.forms[i] == Form::MAY_GOTO) function_of(i).has_may_goto = true;
   }
   plan.needs_run_context = plan.calls_out = false;
@@ -153,6 +152,14 @@ void find_bounds(const vm::Checked& program, Plan& plan, u32 extra) {
 
 }  // namespace
 
+std::optional<u64> moved_constant(const vm::Checked& program, const Plan& plan, u32 at) {
+  if (plan.nodes[at].shape != Shape::plain) return std::nullopt;
+  const s32 imm = program.insns[at].imm;
+  if (program.forms[at] == Form::MOV64_K) return static_cast<u64>(s64{imm});
+  if (program.forms[at] == Form::MOV32_K) return static_cast<u32>(imm);
+  return std::nullopt;
+}
+
 std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const Plan& plan, u32 at) {
   std::optional<u64> map, index;
   for (u32 i = at; i-- > 0 && !plan.nodes[i + 1].is_target() && (!map || !index);) {
@@ -162,15 +169,14 @@ std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const P
     if (family == Family::exit || family == Family::ja) return std::nullopt;
     const isa::Insn& insn = program.insns[i];
     const u16 writes = operands_of(insn, form).writes;
-    // One of two values (Shape::select) is no constant.
     if ((writes & (bit(2) | bit(3))) != 0 && plan.nodes[i].shape != Shape::plain) return std::nullopt;
     if (!map && (writes & bit(2)) != 0) {
       if (form != Form::LD_IMM64_MAP_FD) return std::nullopt;
       map = program.imm64[i];
     }
     if (!index && (writes & bit(3)) != 0) {
-      if (form != Form::MOV64_K && form != Form::MOV32_K) return std::nullopt;
-      index = static_cast<u32>(insn.imm);
+      index = moved_constant(program, plan, i);
+      if (!index) return std::nullopt;
     }
   }
   if (!map || !index) return std::nullopt;
@@ -179,50 +185,32 @@ std::optional<KnownTailCall> known_tail_call(const vm::Checked& program, const P
 }
 
 namespace {
-bool is_conditional(Form form) {
-  const Family family = family_of(form);
-  return family == Family::jcond64 || family == Family::jcond32;
-}
-
-enum class Decided : u8 { no, taken, not_taken };
-/// What the conditional jump at `next` does if the one at `at` was taken: the same or the opposite condition
-/// of the same operands.
-Decided decided_by(const vm::Checked& program, u32 at, u32 next) {
+/// Where control goes from the conditional jump at `next` if the one at `at` was taken and has the same or
+/// the opposite condition of the same operands; else `next`.
+u32 after(const vm::Checked& program, u32 at, u32 next) {
   const isa::Insn &a = program.insns[at], &b = program.insns[next];
   if (family_of(program.forms[at]) != family_of(program.forms[next]) ||
       isa::registers_of(a) != isa::registers_of(b))
-    return Decided::no;
-  if (isa::is_reg_source(a.code) != isa::is_reg_source(b.code)) return Decided::no;
-  if (!isa::is_reg_source(a.code) && a.imm != b.imm) return Decided::no;
+    return next;
+  if (isa::is_reg_source(a.code) != isa::is_reg_source(b.code)) return next;
+  if (!isa::is_reg_source(a.code) && a.imm != b.imm) return next;
   const u8 first = isa::op_of(a.code), second = isa::op_of(b.code);
-  if (first == second) return Decided::taken;
+  if (first == second) return program.target(next);
   const auto are = [&](u8 x, u8 y) { return (first == x && second == y) || (first == y && second == x); };
   namespace op = isa::op;
-  return are(op::JEQ, op::JNE) || are(op::JGT, op::JLE) || are(op::JGE, op::JLT) || are(op::JSGT, op::JSLE) ||
-                 are(op::JSGE, op::JSLT)
-             ? Decided::not_taken
-             : Decided::no;
+  const bool opposite = are(op::JEQ, op::JNE) || are(op::JGT, op::JLE) || are(op::JGE, op::JLT) ||
+                        are(op::JSGT, op::JSLE) || are(op::JSGE, op::JSLT);
+  return opposite ? next + 1 : next;
 }
 }  // namespace
 
 u32 destination(const vm::Checked& program, const Plan& plan, u32 at) {
   u32 target = program.target(at);
   for (u32 hops = 0; hops < 4 && plan.nodes[target].shape == Shape::plain; ++hops) {
-    const Form form = program.forms[target];
-    u32 next = target;
-    if (family_of(form) == Family::ja)
-      next = program.target(target);
-    else if (is_conditional(form) && is_conditional(program.forms[at]))
-      switch (decided_by(program, at, target)) {
-        case Decided::no:
-          break;
-        case Decided::taken:
-          next = program.target(target);
-          break;
-        case Decided::not_taken:
-          next = target + 1;
-          break;
-      }
+    const Family family = family_of(program.forms[target]);
+    const u32 next = family == Family::ja     ? program.target(target)
+                     : is_conditional(family) ? after(program, at, target)
+                                              : target;
     if (next == target) break;
     target = next;
   }

@@ -52,15 +52,15 @@ static_assert(sizeof(Node) == 8);
 
 /// What a Shape needs to know besides. Without value where the shape is plain.
 struct Detail {
-  u8 other = 0;  ///< a second register: the one that receives, or that is stored
+  u8 other = 0;  ///< a second register: the one that receives, or that is stored; of extend: what is extended
   u8 base = 0;   ///< the address register, of wide_* and sums
-  u8 bytes = 0;  ///< of wide_*: 2, 4 or 8
+  u8 bytes = 0;  ///< of wide_*: 2, 4 or 8; of extend: those that stay
   u8 first_byte = 0;
   bool swapped = false;
   bool is_signed = false;  ///< of extend
   s16 off = 0;             ///< of wide_*: offset from base; of wide_copy: where to
   s16 from = 0;            ///< of wide_copy: where from
-  s32 operand = 0;
+  s32 operand = 0;         ///< of extend: 1 to 64 bits, 0 to 32
 };
 
 struct Function {
@@ -68,8 +68,8 @@ struct Function {
   u16 saved = 0;            ///< bit r of R6..R9: mentioned, so saved on entry
   bool uses_frame = false;  ///< mentions R10
   bool makes_calls = false;
-  bool calls_locally = false, calls_helpers = false;  ///< what of that; tail calls are among the latter
-  bool is_inlined = false;                            ///< stands wherever it is called, besides by itself
+  bool calls_helpers = false;  ///< among them; or makes tail calls
+  bool is_inlined = false;     ///< stands wherever it is called, besides by itself
   bool has_may_goto = false;
   bool is_callback = false;
   u32 stack_bytes = 0;  ///< multiple of 8
@@ -89,6 +89,10 @@ struct Plan {
 
 /// Functions of more instructions are called.
 inline constexpr u32 longest_inlined = 16;
+
+/// What the instruction at `at` moves into its register, if that is a constant: one of two (Shape::select) is
+/// none.
+[[nodiscard]] std::optional<u64> moved_constant(const vm::Checked& program, const Plan& plan, u32 at);
 
 /// A tail call whose array and index are constants.
 struct KnownTailCall {

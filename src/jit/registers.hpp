@@ -17,6 +17,10 @@ inline constexpr auto families = make_families();
 /// isa::info(form).family out of a table that stays in the cache; every pass asks it of every instruction.
 constexpr isa::Family family_of(isa::Form form) { return detail::families[isa::index_of(form)]; }
 
+constexpr bool is_conditional(isa::Family family) {
+  return family == isa::Family::jcond64 || family == isa::Family::jcond32;
+}
+
 /// Where control goes after an instruction.
 enum class Flow : u8 { on, ends, jumps, may_jump };
 namespace detail {
@@ -25,7 +29,7 @@ consteval std::array<Flow, isa::form_count + 1> make_flows() {
   std::array<Flow, isa::form_count + 1> flows{};
   for (u32 i = 0; i < isa::form_count; ++i) {
     const Family family = isa::forms[i].family;
-    const bool may = family == Family::jcond64 || family == Family::jcond32 || family == Family::may_goto;
+    const bool may = is_conditional(family) || family == Family::may_goto;
     flows[i] = family == Family::ja     ? Flow::jumps
                : family == Family::exit ? Flow::ends
                : may                    ? Flow::may_jump

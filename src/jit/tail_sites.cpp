@@ -3,8 +3,8 @@
 
 namespace skep::jit {
 
-TailSites::TailSites(CodeMemory& memory, CodePool& pool, std::span<const TailSite> sites, u32 frame)
-    : memory_(memory), pool_(pool), frame_(frame) {
+TailSites::TailSites(CodeMemory& memory, std::span<const TailSite> sites, u32 frame)
+    : memory_(memory), frame_(frame) {
   for (const TailSite& site : sites) {
     auto& watched = *watched_.emplace_back(std::make_unique<Watched>(*this, site));
     auto& array =
@@ -28,7 +28,7 @@ void TailSites::Watched::slot_changed(void* now) noexcept {
   const u64 base = sites.memory_.base();
   const auto* program = static_cast<const maps::ProgramRef*>(now);
   const auto target =
-      program == nullptr ? std::nullopt : sites.pool_.target(reinterpret_cast<u64>(program->run));
+      program == nullptr ? std::nullopt : sites.memory_.pool()->target(reinterpret_cast<u64>(program->run));
   if (target) {
     const bool same_frame = sites.frame_ != 0 && target->frame == sites.frame_;
     if (same_frame && sites.direct(site.jump, target->body)) return;

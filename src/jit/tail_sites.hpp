@@ -11,12 +11,11 @@
 
 namespace skep::jit {
 
-/// The tail calls of one program; its code, and the pool that holds it and those it may jump to, outlive
-/// this.
+/// The tail calls of one program; its code, which is in a pool with those it may jump to, outlives this.
 class TailSites {
  public:
   /// Every map is a maps::ProgArray. `frame`: the program's (Emitted::frame).
-  TailSites(CodeMemory& memory, CodePool& pool, std::span<const TailSite> sites, u32 frame);
+  TailSites(CodeMemory& memory, std::span<const TailSite> sites, u32 frame);
   ~TailSites();
   TailSites(const TailSites&) = delete;
   TailSites& operator=(const TailSites&) = delete;
@@ -33,7 +32,6 @@ class TailSites {
   bool direct(u32 offset, u64 to) noexcept;
 
   CodeMemory& memory_;
-  CodePool& pool_;
   u32 frame_;
   std::vector<std::unique_ptr<Watched>> watched_;
 };

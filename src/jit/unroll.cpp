@@ -24,7 +24,7 @@ class Unroller {
     for (const u32 i : program_.jumps) {
       const u32 head = program_.target(i);
       const Family family = family_of(program_.forms[i]);
-      if (family != Family::jcond64 && family != Family::jcond32 && family != Family::ja) continue;
+      if (!is_conditional(family) && family != Family::ja) continue;
       if (plan_.nodes[i].shape != Shape::plain) continue;
       if (head < i && i - head <= longest_body && is_one_run(head, i))
         unroll(head, i, family == Family::ja);
@@ -37,9 +37,7 @@ class Unroller {
   /// `if condition goto over; goto there; over:`
   void invert(u32 i) {
     if (i == 0 || plan_.nodes[i].is_target() || plan_.nodes[i - 1].shape != Shape::plain) return;
-    const Family family = family_of(program_.forms[i - 1]);
-    if ((family != Family::jcond64 && family != Family::jcond32) || program_.target(i - 1) != i + 1) return;
-    if (plan_.nodes[i - 1].unroll > 1) return;
+    if (!is_conditional(family_of(program_.forms[i - 1])) || program_.target(i - 1) != i + 1) return;
     plan_.nodes[i - 1].shape = Shape::unless;
     plan_.nodes[i].shape = Shape::absorbed;
   }
@@ -115,7 +113,6 @@ class Unroller {
     const Family family = family_of(form);
     switch (plan_.nodes[i].shape) {
       case Shape::nothing:
-        return true;
       case Shape::absorbed:  // of sums only; whatever else begins with an instruction that refuses below
         return true;
       case Shape::lea_index:
@@ -125,7 +122,7 @@ class Unroller {
       case Shape::lea:
         return !reads;
       case Shape::plain:
-        if (family == Family::jcond64 || family == Family::jcond32)
+        if (is_conditional(family))
           return !reads && (plan_.nodes[program_.target(i)].live & bit(counter)) == 0;
         if (family == Family::ldx || family == Family::ldxsx || family == Family::st) return true;
         if (family == Family::stx) return insn.src != counter;
@@ -154,11 +151,9 @@ class Unroller {
       if (form == Form::invalid) continue;
       if (family_of(form) == Family::ja || form == Form::EXIT) return 0;
       if ((operands_of(program_.insns[i], form).writes & bit(counter)) == 0) continue;
-      // One of two values (Shape::select) is no constant.
-      if ((form != Form::MOV64_K && form != Form::MOV32_K) || plan_.nodes[i].shape != Shape::plain) return 0;
-      const s32 imm = program_.insns[i].imm;
-      const s64 start = form == Form::MOV64_K ? s64{imm} : s64{static_cast<u32>(imm)};
-      const s64 way = s64{program_.insns[last].imm} - start;
+      const auto start = moved_constant(program_, plan_, i);
+      if (!start) return 0;
+      const s64 way = s64{program_.insns[last].imm} - static_cast<s64>(*start);
       return way % step == 0 && way / step > 0 ? static_cast<u64>(way / step) : 0;
     }
     return 0;

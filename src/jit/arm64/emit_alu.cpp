@@ -284,17 +284,16 @@ void Emitter::add_registers(u32 at) {
 }
 
 void Emitter::extend(u32 at) {
-  const isa::Insn& i = insn(at);
   const Detail& node = plan_.details[at];
-  const u8 from = program_.forms[at] == Form::MOV64_X ? i.src : i.dst;
+  const u8 to = insn(at).dst, from = node.other;
   if (node.is_signed)
-    sign_extend(i.dst, from, node.bytes, node.operand != 0);
+    sign_extend(to, from, node.bytes, node.operand != 0);
   else if (node.bytes == 4)
-    a_.mov(r32(i.dst), r32(from));
+    a_.mov(r32(to), r32(from));
   else if (node.bytes == 2)
-    a_.uxth(r32(i.dst), r32(from));
+    a_.uxth(r32(to), r32(from));
   else
-    a_.uxtb(r32(i.dst), r32(from));
+    a_.uxtb(r32(to), r32(from));
 }
 
 /// x rotated left by `operand` into `other`, whichever of the pair that is.

@@ -1,10 +1,10 @@
 // Jumps, calls and tail calls.
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "base/limits.hpp"
 #include "jit/arm64/emitter.hpp"
+#include "jit/inlined_body.hpp"
 
 namespace skep::jit::arm64 {
 
@@ -94,21 +94,13 @@ bool Emitter::patch_forward() {
 /// As on x86-64: the body of the function that is called at `at`, its jumps patched here.
 void Emitter::inline_function(u32 at) {
   const Function& f = plan_.functions[program_.subprog_at(program_.target(at))];
-  u32* const offsets = out_.insn_offsets.data();
-  u32 own[longest_inlined];
-  std::copy(offsets + f.first, offsets + f.end, own);
-  const std::size_t outer_jumps = forward_.size();
   inlining_ = &f;
-  for (u32 i = f.first; i < f.end; ++i) {
-    offsets[i] = here();
-    emit(i);
-  }
+  emit_body(
+      f, out_.insn_offsets.data(), forward_, [this] { return here(); }, [this](u32 i) { emit(i); },
+      [this](const Forward& jump, u32 target) {
+        if (!patch(jump, target)) error_ = asmjit::kErrorTooLarge;
+      });
   inlining_ = nullptr;
-  for (std::size_t i = outer_jumps; i < forward_.size(); ++i)
-    if (!patch(forward_[i], forward_[i].target == f.end ? here() : offsets[forward_[i].target]))
-      error_ = asmjit::kErrorTooLarge;
-  forward_.resize(outer_jumps);
-  std::copy(own, own + (f.end - f.first), offsets + f.first);
 }
 
 /// Returns; from a body that stands in another function, goes on behind it.
