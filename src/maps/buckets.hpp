@@ -116,7 +116,6 @@ class BucketTable : public std::enable_shared_from_this<BucketTable> {
   /// Buckets where elements begin to be looked for: those from 0 on.
   [[nodiscard]] u32 count() const { return count_; }
   [[nodiscard]] u32 index_of(u32 hash) const { return static_cast<u32>(u64{hash} * count_ >> 32); }
-  [[nodiscard]] Bucket& first_of(u32 hash) const { return at(index_of(hash)); }
   [[nodiscard]] Bucket& at(u32 index) const { return buckets_[index]; }
 
   /// A way of element's own.

@@ -94,7 +94,7 @@ Result<void> HashMap::make_lru() {
 }
 
 void HashMap::expect_unlink(u32 element) {
-  __builtin_prefetch(&table_->first_of(node(element).hash.load(std::memory_order_relaxed)), 1);
+  __builtin_prefetch(&first_of(node(element).hash.load(std::memory_order_relaxed)), 1);
 }
 
 bool HashMap::unlink(u32 element, bool alone) {
@@ -123,7 +123,7 @@ void HashMap::expect_element(const Bucket& first, u32 hash) const {
 
 u32 HashMap::element_of(const std::byte* key) const noexcept {
   return with_key_size(facts_.key_size, [&](auto size) {
-    const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
+    const u32 hash = hash_of<size>(key);
     return find<size>(first_of(hash), hash, key).element;
   });
 }
@@ -328,7 +328,7 @@ int HashMap::insert_or_replace(const std::byte* key, const std::byte* value, u64
   InnerMap inner;
   if (of_maps())
     if (const int error = resolve_inner(value, inner); error != 0) return error;
-  const u32 hash = hash_key(key, key_size != 0 ? key_size : facts_.key_size, seed_);
+  const u32 hash = hash_of<key_size>(key);
   for (;;) {
     const int result = try_insert_or_replace<key_size>(hash, key, value, flags, writer, inner);
     if (result != -E2BIG || !pool_->others_have_room()) return result;
@@ -367,7 +367,7 @@ template int HashMap::remove_sized<40>(const std::byte*) noexcept;
 
 int HashMap::take(const std::byte* key, std::byte* value) noexcept {
   return with_key_size(facts_.key_size, [&](auto size) {
-    const u32 hash = hash_key(key, size != 0 ? u32{size} : facts_.key_size, seed_);
+    const u32 hash = hash_of<size>(key);
     Writing writing(*this);
     Bucket& first = first_of(hash);
     Place place;

@@ -103,7 +103,11 @@ class HashMap final : public Map, private Lru::Elements {
   std::byte* percpu_value(u32 element) const { return load<std::byte*>(value_of(element)); }
   [[nodiscard]] std::byte* program_value(u32 element, u32 cpu) const;
 
-  [[nodiscard]] u32 hash_of(const std::byte* key) const { return hash_key(key, facts_.key_size, seed_); }
+  /// `key_size`: of this map, or 0.
+  template <u32 key_size = 0>
+  [[nodiscard, gnu::always_inline]] u32 hash_of(const std::byte* key) const {
+    return hash_key(key, key_size != 0 ? key_size : facts_.key_size, seed_);
+  }
   [[nodiscard]] Bucket& first_of(u32 hash) const { return buckets_[u64{hash} * bucket_count_ >> 32]; }
   /// Under RCU or the bucket's lock. `key_size` is the map's, or 0 (which is slower).
   template <u32 key_size>

@@ -36,7 +36,7 @@ template <u32 key_size>
                                                             u64 flags, u32 slot) noexcept {
   ElementPool::Lane* lane = pool_->lane_if_any(slot);
   if (lane == nullptr || lane->free_count == 0) return elsewhere;
-  const u32 hash = hash_key(key, key_size != 0 ? key_size : facts_.key_size, seed_);
+  const u32 hash = hash_of<key_size>(key);
   Bucket& first = first_of(hash);
   const Place place = search<key_size, false>(first, hash, key);
   const bool exists = place.element != none;
@@ -59,7 +59,7 @@ template <u32 key_size>
 template <u32 key_size>
 [[gnu::always_inline]] inline int HashMap::update_own_lru(const std::byte* key, const std::byte* value,
                                                           u64 flags, u32 cpu) noexcept {
-  const u32 hash = hash_key(key, key_size != 0 ? key_size : facts_.key_size, seed_);
+  const u32 hash = hash_of<key_size>(key);
   Bucket& first = first_of(hash);
   __builtin_prefetch(&first, 1);
   const u32 fresh = lru_->take(cpu, true);
@@ -90,7 +90,7 @@ int HashMap::remove_own(const std::byte* key) noexcept {
   const WriterGate::Own own(writers_);
   ElementPool::Lane* lane = own ? pool_->lane_if_any(own.slot()) : nullptr;
   if (lane == nullptr) return elsewhere;
-  const u32 hash = hash_key(key, key_size != 0 ? key_size : facts_.key_size, seed_);
+  const u32 hash = hash_of<key_size>(key);
   Bucket& first = first_of(hash);
   const Place place = search<key_size, false>(first, hash, key);
   if (place.element == none) return -ENOENT;
