@@ -32,6 +32,11 @@ endif()
 target_include_directories(skep_options INTERFACE ${PROJECT_SOURCE_DIR}/src
                            ${PROJECT_SOURCE_DIR}/include)
 
+# Tests may narrow numbers, and are not optimised, which compiles in half the time, with a sanitizer in a third
+# of it; what they test is optimised as it is shipped. -fPIE and the definition: as for a program with gtest, so that
+# all test code can share one precompiled header.
+set(skep_test_flags -Wno-sign-conversion -Wno-conversion -O0 -fPIE -DGTEST_HAS_PTHREAD=1)
+
 # The headers nearly every file needs, compiled once for the rooms below the seam, once for those above
 # it, once for the tests: it halves a build.
 function(skep_pch kind header)
@@ -42,7 +47,6 @@ function(skep_pch kind header)
   target_compile_options(skep_pch_${kind} PRIVATE ${ARGN} -Winvalid-pch)
   target_precompile_headers(skep_pch_${kind} PRIVATE ${header})
 endfunction()
-set(skep_test_flags -O0)
 if(SKEP_PCH)
   # With precompiled headers g++ 12 sees std::string's inline code without its system-header mark and warns
   # falsely about its bounds; clang and the sanitizers look there instead.
@@ -56,8 +60,7 @@ if(SKEP_PCH)
   skep_pch(below ${PROJECT_SOURCE_DIR}/src/base/pch.hpp -fno-exceptions -fno-rtti)
   skep_pch(above ${PROJECT_SOURCE_DIR}/src/base/pch.hpp)
   if(SKEP_TESTS)
-    skep_pch(tests ${PROJECT_SOURCE_DIR}/tests/pch.hpp -Wno-sign-conversion -Wno-conversion -fPIE -DGTEST_HAS_PTHREAD=1
-      ${skep_test_flags})
+    skep_pch(tests ${PROJECT_SOURCE_DIR}/tests/pch.hpp ${skep_test_flags})
   endif()
 endif()
 
@@ -97,17 +100,15 @@ function(skep_room name)
   add_dependencies(skep_${name} layers_${name})
 endfunction()
 
-# Tests may narrow numbers, and are not optimised, which compiles in half the time, with a sanitizer in a third
-# of it; what they test is optimised as it is shipped. Linked last, so that it has the last word.
+# skep_test_code(<target>): the target's files are tests, and include each other by their folders' names. After
+# target_link_libraries(): its options must have the last word.
 add_library(skep_test_options INTERFACE)
-target_compile_options(skep_test_options INTERFACE -Wno-sign-conversion -Wno-conversion ${skep_test_flags})
-
-# skep_test_code(<target>): the target's files are tests and may include each other by their folder's name.
+target_compile_options(skep_test_options INTERFACE ${skep_test_flags})
 function(skep_test_code target)
+  target_link_libraries(${target} PRIVATE skep_test_options)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   if(SKEP_PCH)
-    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # as a program: -fPIE is the header's
-    target_compile_options(${target} PRIVATE -fPIE -DGTEST_HAS_PTHREAD=1)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # it would say -fPIC of libraries
     target_precompile_headers(${target} REUSE_FROM skep_pch_tests)
   endif()
 endfunction()
@@ -120,8 +121,7 @@ function(skep_room_tests name)
     return()
   endif()
   add_executable(test_${name} ${sources})
-  target_link_libraries(test_${name} PRIVATE skep_${name} ${T_LIBS} GTest::gtest GTest::gmock GTest::gtest_main
-    skep_test_options)
+  target_link_libraries(test_${name} PRIVATE skep_${name} ${T_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
   skep_test_code(test_${name})
   target_compile_definitions(test_${name} PRIVATE
     SKEP_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden" SKEP_TEST_DIR="${PROJECT_SOURCE_DIR}/tests"
